@@ -1,0 +1,70 @@
+export { JobServiceClient, JobServiceService as jobService } from "./gen/lockstep/v1/jobs.js";
+export {
+  MembershipServiceClient,
+  MembershipServiceService as membershipService,
+} from "./gen/lockstep/v1/membership.js";
+export { DataServiceClient, PeerServiceClient, dataService, peerService } from "./services.js";
+export type { JobServiceServer } from "./gen/lockstep/v1/jobs.js";
+export type { MembershipServiceServer } from "./gen/lockstep/v1/membership.js";
+export type { PeerServiceServer } from "./gen/lockstep/v1/collective.js";
+export type { DataServiceServer } from "./gen/lockstep/v1/data.js";
+
+// Messages: each name is both the type and its codec { encode, decode, create, fromPartial }.
+export {
+  ExplainReply,
+  Job,
+  JobEvent,
+  JobPhase,
+  JobRequest,
+  ListReply,
+  ListRequest,
+  SubmitRequest,
+  WatchRequest,
+} from "./gen/lockstep/v1/jobs.js";
+export {
+  Acknowledge,
+  Ahead,
+  Announce,
+  ArtifactName,
+  Assignment,
+  Ballot,
+  Done,
+  Failed,
+  Freeze,
+  Frozen,
+  Heartbeat,
+  Hello,
+  Leave,
+  ManifestPiece,
+  ManifestRequest,
+  Measure,
+  Measured,
+  Member,
+  Plan,
+  PlanEnd,
+  Publish,
+  Published,
+  Record as PositionRecord,
+  Run,
+  ShardAssignment,
+  ShardFailed,
+  ShardHeartbeat,
+  ShardHello,
+  ShardMap,
+  ShardMessage,
+  ShardOrder,
+  ShardReady,
+  Suspect,
+  WorkerMessage,
+  WorkerOrder,
+} from "./gen/lockstep/v1/membership.js";
+export {
+  ArtifactRequest,
+  ExchangeRequest,
+  Frame,
+  FrameKind,
+  ProbeReply,
+  ProbeRequest,
+  StateRequest,
+} from "./gen/lockstep/v1/collective.js";
+export { Batch, BatchesRequest } from "./gen/lockstep/v1/data.js";
