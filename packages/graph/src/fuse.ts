@@ -1,0 +1,95 @@
+import { prefersWindowForm } from "./lower.js";
+import { at } from "./operator.js";
+import type { Node, Operator, Value } from "./operator.js";
+import { convolution } from "./operators/convolution.js";
+import type { ConvolutionAttributes } from "./operators/convolution.js";
+import { relu } from "./operators/elementwise.js";
+import { dense } from "./operators/linear.js";
+import { maxPool } from "./operators/pooling.js";
+import type { PoolAttributes } from "./operators/pooling.js";
+import { addBias } from "./operators/reduction.js";
+import { convolutionReluMaxPool, fitsWindowForm } from "./operators/window.js";
+
+/**
+ * Joins layers that are faster as one node, before differentiation, so that the joint node's own gradient is used:
+ *   convolution 3x3 -> [bias] -> relu -> maxPool 2 (or pool before relu)   one node, where the window form is faster
+ *   convolution or dense -> bias                                          one node with a third input
+ * A node is replaced in place and keeps its outputs; nodes that are then unused are left for `finish` to drop. Layers
+ * whose inner values are used elsewhere, or handed out, stay apart.
+ */
+export function fusePatterns(nodes: readonly Node[], outputs: ReadonlySet<Value>): Node[] {
+  const context = new Context(nodes, outputs);
+  return nodes.map((node) => joinWindow(context, node) ?? joinBias(context, node) ?? node);
+}
+
+/** Who makes each value, and which values have exactly one user. */
+class Context {
+  readonly #producers = new Map<Value, Node>();
+  readonly #uses = new Map<Value, number>();
+
+  constructor(nodes: readonly Node[], outputs: ReadonlySet<Value>) {
+    for (const node of nodes) {
+      for (const output of node.outputs) this.#producers.set(output, node);
+      for (const input of node.inputs) this.#uses.set(input, (this.#uses.get(input) ?? 0) + 1);
+    }
+    for (const output of outputs) this.#uses.set(output, (this.#uses.get(output) ?? 0) + 1);
+  }
+
+  /** The node that makes this node's first input, if it is of this operator and nothing else uses the value. */
+  before<Attributes>(node: Node | undefined, operator: Operator<Attributes>): Node<Attributes> | undefined {
+    const value = node?.inputs[0];
+    if (value === undefined || this.#uses.get(value) !== 1) return undefined;
+    const producer = this.#producers.get(value);
+    return isOf(producer, operator) ? producer : undefined;
+  }
+}
+
+function isOf<Attributes>(node: Node | undefined, operator: Operator<Attributes>): node is Node<Attributes> {
+  return node?.operator === (operator as Operator<unknown>);
+}
+
+function joinBias(context: Context, node: Node): Node | undefined {
+  if (!isOf(node, addBias)) return undefined;
+  const before = context.before(node, convolution) ?? context.before(node, dense);
+  if (before === undefined || before.inputs.length !== 2) return undefined;
+  return { ...(before as Node), inputs: [...before.inputs, at(node.inputs, 1)], outputs: node.outputs };
+}
+
+function joinWindow(context: Context, node: Node): Node | undefined {
+  const layers = windowLayers(context, node);
+  if (layers === undefined) return undefined;
+  const { kernel, stride, padding } = layers.pool.attributes;
+  if (kernel !== 2 || stride !== 2 || padding !== 0) return undefined;
+  const { attributes, inputs } = layers.convolved;
+  if (attributes.stride !== 1 || attributes.padding !== 1) return undefined;
+  const [x, weight] = [at(inputs, 0), at(inputs, 1)];
+  if (!fitsWindowForm(x.shape, weight.shape) || !prefersWindowForm(x.shape, weight.shape)) return undefined;
+  const allInputs = layers.bias === undefined ? inputs : [...inputs, layers.bias];
+  const signatures = convolutionReluMaxPool.infer(allInputs, {});
+  const y = at(node.outputs, 0);
+  const outputs = signatures.map((signature, index) =>
+    index === 0 ? y : { name: `${y.name}:${index}`, ...signature },
+  );
+  return { operator: convolutionReluMaxPool as Operator<unknown>, inputs: allInputs, attributes: {}, outputs };
+}
+
+interface WindowLayers {
+  readonly convolved: Node<ConvolutionAttributes>;
+  /** A bias that is still a node of its own. */
+  readonly bias: Value | undefined;
+  readonly pool: Node<PoolAttributes>;
+}
+
+/** The layers that end in this node, ReLU and pool in either order (they commute, and so do their gradients). */
+function windowLayers(context: Context, last: Node): WindowLayers | undefined {
+  const first = isOf(last, maxPool)
+    ? context.before(last, relu)
+    : isOf(last, relu)
+      ? context.before(last, maxPool)
+      : undefined;
+  const pool = isOf(last, maxPool) ? last : isOf(first, maxPool) ? first : undefined;
+  if (first === undefined || pool === undefined) return undefined;
+  const biased = context.before(first as Node, addBias);
+  const convolved = context.before((biased ?? first) as Node, convolution);
+  return convolved === undefined ? undefined : { convolved, bias: biased?.inputs[1], pool };
+}
