@@ -68,3 +68,15 @@ export {
   StateRequest,
 } from "./gen/lockstep/v1/collective.js";
 export { Batch, BatchesRequest } from "./gen/lockstep/v1/data.js";
+
+export { type Address, formatAddress, isLoopback, parseAddress } from "./address.js";
+export { decodeBatch, decodeFrame, encodeBatch, encodeFrame } from "./bulk.js";
+export { callUnary, readStream } from "./call.js";
+export { openClient } from "./channel.js";
+export { defaultListenAddress, startServer } from "./server.js";
+export { RpcError, Status } from "./status.js";
+export { duplexMethod, sendMessage, streamMethod, unaryMethod } from "./stream.js";
+export { bulkPieceBytes, messageBytesMax } from "./limits.js";
+export type { CallLimits, UnaryMethod } from "./call.js";
+export type { ListenOptions, RunningServer, ServedService } from "./server.js";
+export type { CallContext } from "./stream.js";
