@@ -1,5 +1,5 @@
 /** Clients of other services: one connection each, no proxy, windows wide enough for bulk streams. */
-import { credentials, type ChannelCredentials, type ClientOptions } from "@grpc/grpc-js";
+import { credentials, logVerbosity, setLogVerbosity, type ChannelCredentials, type ClientOptions } from "@grpc/grpc-js";
 import { formatAddress, parseAddress } from "./address.js";
 import {
   flowControlWindowBytes,
@@ -10,6 +10,9 @@ import {
   reconnectDelayMsMin,
 } from "./limits.js";
 import { tokenSent } from "./token.js";
+
+// grpc-js writes to stderr on its own, amid progress bars and JSON lines; each failure reaches our caller as an error.
+setLogVerbosity(logVerbosity.NONE);
 
 type ClientConstructor<Client> = new (
   address: string,

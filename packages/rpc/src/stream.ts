@@ -75,7 +75,9 @@ export function duplexMethod<Message, Order>(
     call.on("error", () => undefined); // reading below throws it; without a listener it would end the process
     void (async () => {
       try {
-        await answer(call as AsyncIterable<Message>, (order) => sendMessage(call, order, context.signal), context);
+        // Left undestroyed at its end: this side still has orders and the status to write.
+        const messages = call.iterator({ destroyOnReturn: false }) as AsyncIterable<Message>;
+        await answer(messages, (order) => sendMessage(call, order, context.signal), context);
         call.end();
       } catch (thrown) {
         if (!context.signal.aborted) call.emit("error", statusOf(thrown));

@@ -1,2 +1,2 @@
 export { logLevels, openLog } from "./log.js";
-export type { Log, LogLevel, LogOptions } from "./log.js";
+export type { Log, LogFields, LogLevel, LogOptions } from "./log.js";
