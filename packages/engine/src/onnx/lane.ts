@@ -1,0 +1,101 @@
+// The thread of one lane: runs programs one after another, in the order in which they come. Results leave through the slot's
+// shared memory; messages stay small.
+import { parentPort, workerData } from "node:worker_threads";
+import { fillDropoutMask } from "../dropout-mask.js";
+import type { FromLane, LaneStart, RunOrder, ToLane } from "./lane-messages.js";
+import { type Slot, viewSlot } from "./lane-slot.js";
+import { isFiniteVector, judgeLogits, sumLosses } from "./results.js";
+import { type LaneArrays, loadOnnxRuntime, ProgramSession, runtimeVersion } from "./session.js";
+
+const start = workerData as LaneStart;
+const sharedState = new Float32Array(start.state);
+const slots = start.slots.map((memory) => viewSlot(memory, start.slotShape));
+const arrays: LaneArrays = {
+  state: new Float32Array(start.vectorLength),
+  vector: new Float32Array(start.vectorLength),
+};
+const sessions = new Map<string, ProgramSession>();
+let loadedVersion = 0;
+
+function tell(message: FromLane): void {
+  parentPort?.postMessage(message);
+}
+
+function main(): void {
+  const runtime = tryLoad();
+  if (runtime === undefined) return;
+  tell({ type: "ready", version: runtimeVersion(runtime) });
+  let last: Promise<void> = Promise.resolve();
+  parentPort?.on("message", (message: ToLane) => {
+    last = last.then(() => obey(runtime, message));
+  });
+}
+
+function tryLoad(): ReturnType<typeof loadOnnxRuntime> | undefined {
+  try {
+    return loadOnnxRuntime();
+  } catch (cause) {
+    tell({ type: "unavailable", message: sentenceOf(cause) });
+    return undefined;
+  }
+}
+
+async function obey(runtime: ReturnType<typeof loadOnnxRuntime>, message: ToLane): Promise<void> {
+  switch (message.type) {
+    case "program": {
+      const { program } = message;
+      try {
+        sessions.set(program.key, await ProgramSession.open(runtime, program, arrays, start.threads));
+        tell({ type: "prepared", program: program.key });
+      } catch (cause) {
+        tell({ type: "failed", task: undefined, program: program.key, message: sentenceOf(cause) });
+      }
+      return;
+    }
+    case "run":
+      try {
+        tell({ type: "done", task: message.run.task, ...(await compute(message.run)) });
+      } catch (cause) {
+        tell({ type: "failed", task: message.run.task, program: message.run.program, message: sentenceOf(cause) });
+      }
+      return;
+    case "close":
+      for (const session of sessions.values()) await session.release();
+      parentPort?.close();
+  }
+}
+
+async function compute(order: RunOrder): Promise<{ loss: number; correct: number; finite: boolean }> {
+  const session = sessions.get(order.program);
+  const slot = slots[order.slot];
+  if (session === undefined || slot === undefined) throw new Error(`program ${order.program} was never sent here`);
+  if (order.stateVersion !== loadedVersion) {
+    arrays.state.set(sharedState);
+    loadedVersion = order.stateVersion;
+  }
+  fillInputs(session, slot, order);
+  await session.run();
+  const { loss, correct } = readResults(session, slot, order.samples);
+  if (!session.writesVector) return { loss, correct, finite: Number.isFinite(loss) };
+  slot.vector.set(arrays.vector);
+  return { loss, correct, finite: Number.isFinite(loss) && isFiniteVector(arrays.vector) };
+}
+
+function fillInputs(session: ProgramSession, slot: Slot, order: RunOrder): void {
+  session.pixels.set(slot.pixels.subarray(0, session.pixels.length));
+  for (let i = 0; i < order.samples; i++) session.setLabel(i, slot.labels[i] as number);
+  for (const { layer, rate, mask } of session.dropout) {
+    fillDropoutMask(mask, rate, { seed: start.seed, position: order.position, microBatch: order.microBatch, layer });
+  }
+}
+
+function readResults(session: ProgramSession, slot: Slot, samples: number): { loss: number; correct: number } {
+  const correct = judgeLogits(session.logits, slot.labels.subarray(0, samples), slot.predicted);
+  return { loss: sumLosses(session.losses), correct };
+}
+
+function sentenceOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
+}
+
+main();

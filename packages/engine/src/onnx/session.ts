@@ -1,0 +1,143 @@
+// The one import of onnxruntime-node. It runs inside a lane's thread, because `run` blocks the thread that calls it.
+import { createRequire } from "node:module";
+import type { InferenceSession, Tensor } from "onnxruntime-node";
+import { elementCount, type Program, type ProgramInput, type ProgramOutput } from "./program.js";
+
+type OnnxRuntime = typeof import("onnxruntime-node");
+
+/**
+ * Options that the engine's identity names: results could depend on them. Memory patterns are off: a third less memory and no
+ * slower on ResNet-18. Threads are absent: they change no bit (tested).
+ */
+const determiningOptions = {
+  executionProviders: ["cpu"],
+  executionMode: "sequential",
+  graphOptimizationLevel: "all",
+  enableMemPattern: false,
+} as const satisfies InferenceSession.SessionOptions;
+
+/** Loads the native library. Throws what Node throws where the package or its binary for this machine is missing. */
+export function loadOnnxRuntime(): OnnxRuntime {
+  return createRequire(import.meta.url)("onnxruntime-node") as OnnxRuntime;
+}
+
+export function runtimeVersion(runtime: OnnxRuntime): string {
+  return runtime.env.versions.node ?? "of unknown version";
+}
+
+export function engineIdentity(version: string): string {
+  const { executionProviders, graphOptimizationLevel, executionMode } = determiningOptions;
+  return `onnxruntime-node ${version} ${executionProviders.join("+")} float32 optimization=${graphOptimizationLevel} execution=${executionMode}`;
+}
+
+/** A lane's own arrays, which its sessions read and write in place: ONNX Runtime refuses shared memory. */
+export interface LaneArrays {
+  /** Parameters, then statistics. */
+  readonly state: Float32Array;
+  /** Gradient sums, then batch statistics. */
+  readonly vector: Float32Array;
+}
+
+/** A program made ready: its tensors are views that stay the same from run to run. */
+export class ProgramSession {
+  readonly program: Program;
+  readonly pixels: Uint8Array;
+  /** Whether a run fills the lane's vector. */
+  readonly writesVector: boolean;
+  /** Cross-entropy of each sample. */
+  readonly losses: Float32Array;
+  /** [samples, classes]. */
+  readonly logits: Float32Array;
+  readonly dropout: { layer: string; rate: number; mask: Uint8Array }[] = [];
+  readonly #labels: Int32Array | BigInt64Array;
+  readonly #session: InferenceSession;
+  readonly #feeds: Record<string, Tensor> = {};
+  readonly #fetches: Record<string, Tensor> = {};
+
+  static async open(
+    runtime: OnnxRuntime,
+    program: Program,
+    arrays: LaneArrays,
+    threads: number,
+  ): Promise<ProgramSession> {
+    const session = await runtime.InferenceSession.create(program.model, {
+      ...determiningOptions,
+      intraOpNumThreads: threads,
+      interOpNumThreads: 1,
+      logSeverityLevel: 3,
+      // Threads that spin between operators take the core from the other lanes and processes.
+      extra: { "session.intra_op.allow_spinning": "0" },
+    });
+    return new ProgramSession(runtime, session, program, arrays);
+  }
+
+  constructor(runtime: OnnxRuntime, session: InferenceSession, program: Program, arrays: LaneArrays) {
+    this.#session = session;
+    this.program = program;
+    this.pixels = new Uint8Array(sizeOf(program.inputs, (input) => input.from === "pixels"));
+    const labels = program.inputs.find((input) => input.from === "labels");
+    const labelCount = labels === undefined ? 0 : elementCount(labels.shape);
+    this.#labels = labels?.type === "int64" ? new BigInt64Array(labelCount) : new Int32Array(labelCount);
+    this.writesVector = program.outputs.some((output) => output.to === "vector");
+    this.losses = new Float32Array(sizeOf(program.outputs, (output) => output.to === "losses"));
+    this.logits = new Float32Array(sizeOf(program.outputs, (output) => output.to === "logits"));
+    for (const input of program.inputs) this.#feeds[input.name] = this.#inputTensor(runtime, input, arrays);
+    for (const output of program.outputs) this.#fetches[output.name] = this.#outputTensor(runtime, output, arrays);
+  }
+
+  #inputTensor(runtime: OnnxRuntime, input: ProgramInput, arrays: LaneArrays): Tensor {
+    const length = elementCount(input.shape);
+    switch (input.from) {
+      case "state":
+        return new runtime.Tensor("float32", arrays.state.subarray(input.offset, input.offset + length), input.shape);
+      case "pixels":
+        return new runtime.Tensor("uint8", this.pixels, input.shape);
+      case "labels":
+        return this.#labels instanceof BigInt64Array
+          ? new runtime.Tensor("int64", this.#labels, input.shape)
+          : new runtime.Tensor("int32", this.#labels, input.shape);
+      case "dropout": {
+        const mask = new Uint8Array(length);
+        this.dropout.push({ layer: input.layer, rate: input.rate, mask });
+        return new runtime.Tensor("uint8", mask, input.shape);
+      }
+    }
+  }
+
+  #outputTensor(runtime: OnnxRuntime, output: ProgramOutput, arrays: LaneArrays): Tensor {
+    const length = elementCount(output.shape);
+    switch (output.to) {
+      case "vector":
+        return new runtime.Tensor(
+          "float32",
+          arrays.vector.subarray(output.offset, output.offset + length),
+          output.shape,
+        );
+      case "losses":
+        return new runtime.Tensor("float32", this.losses, output.shape);
+      case "logits":
+        return new runtime.Tensor("float32", this.logits, output.shape);
+    }
+  }
+
+  setLabel(sample: number, label: number): void {
+    if (this.#labels instanceof BigInt64Array) this.#labels[sample] = BigInt(label);
+    else this.#labels[sample] = label;
+  }
+
+  async run(): Promise<void> {
+    await this.#session.run(this.#feeds, this.#fetches);
+  }
+
+  async release(): Promise<void> {
+    await this.#session.release();
+  }
+}
+
+function sizeOf<P extends { readonly shape: readonly number[] }>(
+  ports: readonly P[],
+  wanted: (port: P) => boolean,
+): number {
+  const port = ports.find(wanted);
+  return port === undefined ? 0 : elementCount(port.shape);
+}
