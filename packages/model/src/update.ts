@@ -33,7 +33,6 @@ export function applyUpdate(
     parameters: state.parameters,
     gradientSums: reduced.sums,
     gradientScale: 1 / reduced.samples,
-    updates: state.updates,
     slots: state.slots,
     scalars: state.scalars,
   });

@@ -27,7 +27,7 @@ function adamStep(spec: AdamSpec, step: OptimiserStep): void {
   const beta1Power = (scalars[0] as number) * beta1;
   const beta2Power = (scalars[1] as number) * beta2;
   const stepSize = learningRate / (1 - beta1Power);
-  const rootCorrection = Math.sqrt(1 - beta2Power);
+  const inverseRoot = 1 / Math.sqrt(1 - beta2Power);
   const isDecoupled = spec.name === "adamw";
   const shrink = isDecoupled ? 1 - learningRate * weightDecay : 1;
   const coupledDecay = isDecoupled ? 0 : weightDecay;
@@ -40,7 +40,7 @@ function adamStep(spec: AdamSpec, step: OptimiserStep): void {
     const second = beta2 * (secondMoment[i] as number) + (1 - beta2) * gradient * gradient;
     firstMoment[i] = first;
     secondMoment[i] = second;
-    parameters[i] = parameter - (stepSize * first) / (Math.sqrt(second) / rootCorrection + epsilon);
+    parameters[i] = parameter - (stepSize * first) / (Math.sqrt(second) * inverseRoot + epsilon);
   }
   scalars[0] = beta1Power;
   scalars[1] = beta2Power;

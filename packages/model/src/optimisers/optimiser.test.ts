@@ -37,19 +37,16 @@ for (const { name, optimizer, after } of reference.cases) {
     const parameters = values(0);
     const slots = optimiser.slotNames.map(() => new Float32Array(reference.count));
     const scalars = new Float64Array(optimiser.scalarNames.length).fill(1);
-    for (let updates = 0; updates < reference.steps; updates++) {
+    for (let step = 1; step <= reference.steps; step++) {
       // Sums over four samples, then statistics that belong to no parameter.
-      const gradientSums = Float32Array.of(...values(updates + 1).map((gradient) => 4 * gradient), 1e9);
-      optimiser.step({ parameters, gradientSums, gradientScale: 1 / 4, updates, slots, scalars });
-      const expected = after[updates + 1];
+      const gradientSums = Float32Array.of(...values(step).map((gradient) => 4 * gradient), 1e9);
+      optimiser.step({ parameters, gradientSums, gradientScale: 1 / 4, slots, scalars });
+      const expected = after[step];
       if (expected === undefined) continue;
       const largest = Math.max(...expected.map(Math.abs));
       expected.forEach((wanted, index) => {
         const error = Math.abs((parameters[index] as number) - wanted) / largest;
-        assert.ok(
-          error <= (tolerances[updates + 1] as number),
-          `step ${updates + 1}, parameter ${index}: off by ${error}`,
-        );
+        assert.ok(error <= (tolerances[step] as number), `step ${step}, parameter ${index}: off by ${error}`);
       });
     }
   });

@@ -9,8 +9,6 @@ export interface OptimiserStep {
   readonly gradientSums: Float32Array;
   /** What a sum is multiplied by to give the mean gradient: 1 / samples. */
   readonly gradientScale: number;
-  /** Optimiser steps done before this one. */
-  readonly updates: number;
   readonly slots: readonly Float32Array[];
   readonly scalars: Float64Array;
 }

@@ -1,6 +1,6 @@
 // torch.optim.SGD with dampening 0:
 //   g = gradient + weightDecay * p
-//   b = g in the first step, momentum * b + g afterwards
+//   b = momentum * b + g          (b starts as zeros, so that the first b is g, as in PyTorch)
 //   p = p - learningRate * (b, or with nesterov g + momentum * b)
 // Rounded to float32: b and p, when they are stored. The step itself uses b as computed, in float64.
 
@@ -29,12 +29,11 @@ function plainStep({ learningRate, weightDecay }: SgdSpec, step: OptimiserStep):
 function momentumStep({ learningRate, momentum, nesterov, weightDecay }: SgdSpec, step: OptimiserStep): void {
   const { parameters, gradientSums, gradientScale } = step;
   const buffer = step.slots[0] as Float32Array;
-  const isFirst = step.updates === 0;
   for (let i = 0; i < parameters.length; i++) {
     const parameter = parameters[i] as number;
     const mean = (gradientSums[i] as number) * gradientScale;
     const gradient = weightDecay === 0 ? mean : mean + weightDecay * parameter;
-    const velocity = isFirst ? gradient : momentum * (buffer[i] as number) + gradient;
+    const velocity = momentum * (buffer[i] as number) + gradient;
     buffer[i] = velocity;
     parameters[i] = parameter - learningRate * (nesterov ? gradient + momentum * velocity : velocity);
   }
