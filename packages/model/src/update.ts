@@ -8,7 +8,10 @@ import type { TrainingState } from "./training-state.js";
 
 /** The reduced vector of one training position. */
 export interface ReducedGradient {
-  /** P gradient sums over all samples, then B sums over micro-batches of their batch means and unbiased batch variances. */
+  /**
+   * P gradient sums over all samples, then B sums over micro-batches of their batch means and batch variances. Variances are
+   * unbiased, PyTorch's rule for running_var; that of a micro-batch with one value a channel is the biased one, 0.
+   */
   readonly sums: Float32Array;
   /** Samples that the gradient sums hold: the size of this global batch. */
   readonly samples: number;
