@@ -13,6 +13,10 @@ export type LogLevel = (typeof logLevels)[number];
 export type LogFields = Readonly<Record<string, unknown>>;
 
 export interface Log {
+  /** The lowest level that is written. */
+  readonly level: LogLevel;
+  /** Whether debug entries are written: costly messages are built behind it. */
+  readonly isDebug: boolean;
   debug(message: string, fields?: LogFields): void;
   info(message: string, fields?: LogFields): void;
   warn(message: string, fields?: LogFields): void;
@@ -24,8 +28,8 @@ export interface Log {
 export interface LogOptions {
   /** The process: "coordinator", "worker-1". */
   readonly source: string;
-  /** Lowest level written. Default "info". */
-  readonly level?: LogLevel;
+  /** Lowest level written. Default: LOCKSTEP_LOG_LEVEL, else "info". */
+  readonly level?: LogLevel | undefined;
   /** Default "text". */
   readonly form?: "text" | "json";
   /** Appends to this file instead of stderr. */
@@ -41,14 +45,19 @@ export function openLog(options: LogOptions): Log {
   const write = options.write ?? lineWriter(options.file);
   const now = options.now ?? (() => new Date());
   const format = options.form === "json" ? formatJson : formatText;
-  const lowest = logLevels.indexOf(options.level ?? "info");
+  const level = options.level ?? levelOf(process.env.LOCKSTEP_LOG_LEVEL);
+  const lowest = logLevels.indexOf(level);
 
   const logWith = (context: LogFields): Log => {
-    const at = (level: LogLevel) => (message: string, fields?: LogFields) => {
-      if (logLevels.indexOf(level) < lowest) return;
-      write(format({ time: now(), level, source: options.source, message, fields: { ...context, ...fields } }));
+    const at = (severity: LogLevel) => (message: string, fields?: LogFields) => {
+      if (logLevels.indexOf(severity) < lowest) return;
+      write(
+        format({ time: now(), level: severity, source: options.source, message, fields: { ...context, ...fields } }),
+      );
     };
     return {
+      level,
+      isDebug: level === "debug",
       debug: at("debug"),
       info: at("info"),
       warn: at("warn"),
@@ -57,6 +66,11 @@ export function openLog(options: LogOptions): Log {
     };
   };
   return logWith({});
+}
+
+/** "info" where the text names no level: a mistyped log level never stops a job. */
+function levelOf(text: string | undefined): LogLevel {
+  return logLevels.find((level) => level === text) ?? "info";
 }
 
 /** Written synchronously: the last lines of a process that crashes are the ones that matter. */
