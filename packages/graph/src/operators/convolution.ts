@@ -106,7 +106,7 @@ export const convolutionInputGradient: Operator<GradientAttributes> = {
 };
 
 /** Stride 1: an ordinary convolution with the turned kernel. */
-function inputGradientFlipped(onnx: OnnxWriter, sizes: ConvolutionSizes, dy: string, weight: string): string {
+export function inputGradientFlipped(onnx: OnnxWriter, sizes: ConvolutionSizes, dy: string, weight: string): string {
   const { kernelHeight, kernelWidth, padding } = sizes;
   const single = kernelHeight === 1 && kernelWidth === 1;
   const far = -1_000_000;
