@@ -14,12 +14,15 @@ import { convolutionReluMaxPool, fitsWindowForm } from "./operators/window.js";
  * Joins layers that are faster as one node, before differentiation, so that the joint node's own gradient is used:
  *   convolution 3x3 -> [bias] -> relu -> maxPool 2 (or pool before relu)   one node, where the window form is faster
  *   convolution or dense -> bias                                          one node with a third input
+ *   relu -> maxPool     pool first: they commute, gradients included, and ReLU then works on fewer values
  * A node is replaced in place and keeps its outputs; nodes that are then unused are left for `finish` to drop. Layers
  * whose inner values are used elsewhere, or handed out, stay apart.
  */
 export function fusePatterns(nodes: readonly Node[], outputs: ReadonlySet<Value>): Node[] {
   const context = new Context(nodes, outputs);
-  return nodes.map((node) => joinWindow(context, node) ?? joinBias(context, node) ?? node);
+  return nodes.flatMap(
+    (node) => joinWindow(context, node) ?? joinBias(context, node) ?? poolBeforeRelu(context, node) ?? node,
+  );
 }
 
 /** Who makes each value, and which values have exactly one user. */
@@ -53,6 +56,18 @@ function joinBias(context: Context, node: Node): Node | undefined {
   const before = context.before(node, convolution) ?? context.before(node, dense);
   if (before === undefined || before.inputs.length !== 2) return undefined;
   return { ...(before as Node), inputs: [...before.inputs, at(node.inputs, 1)], outputs: node.outputs };
+}
+
+function poolBeforeRelu(context: Context, node: Node): Node[] | undefined {
+  if (!isOf(node, maxPool)) return undefined;
+  const before = context.before(node, relu);
+  if (before === undefined) return undefined;
+  const y = at(node.outputs, 0);
+  const pooled: Value = { ...y, name: `${y.name}:0` };
+  return [
+    { ...(node as Node), inputs: before.inputs, outputs: [pooled] },
+    { ...(before as Node), inputs: [pooled], outputs: node.outputs },
+  ];
 }
 
 function joinWindow(context: Context, node: Node): Node | undefined {

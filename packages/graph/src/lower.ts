@@ -4,6 +4,7 @@ import type { Shape, Value } from "./operator.js";
 import { OnnxWriter } from "./onnx.js";
 import type { OnnxGraph, OnnxPort } from "./onnx.js";
 import type { ConvolutionSizes } from "./operators/convolution.js";
+import type { PoolAttributes } from "./operators/pooling.js";
 
 /**
  * Writes a graph as plain ONNX operators.
@@ -62,4 +63,12 @@ export type WeightGradientForm = "perImage" | "positions" | "perTap";
 
 export function weightGradientForm(sizes: ConvolutionSizes): WeightGradientForm {
   return sizes.inputs <= 4 ? "perImage" : "positions";
+}
+
+export type MaxPoolGradientForm = "tournament" | "unpool" | "scatter";
+
+export function maxPoolGradientForm(x: Shape, { kernel, stride, padding }: PoolAttributes): MaxPoolGradientForm {
+  const [, , height = 1, width = 1] = x;
+  if (kernel === 2 && stride === 2 && padding === 0 && height % 2 === 0 && width % 2 === 0) return "tournament";
+  return stride >= kernel && padding === 0 ? "unpool" : "scatter";
 }

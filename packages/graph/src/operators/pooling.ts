@@ -1,5 +1,6 @@
+import { maxPoolGradientForm } from "../lower.js";
 import { at, elementCount, expectTypes, shapeText, sizes4 } from "../operator.js";
-import type { Node, Operator, Signature } from "../operator.js";
+import type { Node, Operator, Shape, Signature } from "../operator.js";
 import type { OnnxWriter } from "../onnx.js";
 
 type None = Readonly<Record<string, never>>;
@@ -47,16 +48,57 @@ export const maxPool: Operator<PoolAttributes> = {
 export const maxPoolGradient: Operator<PoolAttributes> = {
   name: "maxPoolGradient",
   infer: (inputs) => [{ type: "float32", shape: at(inputs, 0).shape }],
-  emit(onnx, node, inputs) {
-    const [x = "", dy = ""] = inputs;
-    const { shape } = at(node.inputs, 0);
-    const [, indices = ""] = onnx.ops("MaxPool", [x], { ...onnxPool(node.attributes) }, 2);
-    const size = elementCount(shape);
-    const zeros = onnx.op("ConstantOfShape", [onnx.integers([size])]);
-    const flat = [zeros, onnx.reshape(indices, [-1]), onnx.reshape(dy, [-1])];
-    return [onnx.reshape(onnx.op("ScatterElements", flat, { axis: 0, reduction: "add" }), shape)];
+  emit(onnx, { inputs, attributes }, [x = "", dy = ""]) {
+    const { shape } = at(inputs, 0);
+    switch (maxPoolGradientForm(shape, attributes)) {
+      case "tournament":
+        return [poolTournamentGradient(onnx, shape, x, dy)];
+      case "unpool":
+        return [poolIndicesGradient(onnx, shape, attributes, x, dy, "unpool")];
+      case "scatter":
+        return [poolIndicesGradient(onnx, shape, attributes, x, dy, "scatter")];
+    }
   },
 };
+
+/** MaxPool's indices say where dy goes: MaxUnpool where windows do not overlap, else an exact sum over windows. */
+function poolIndicesGradient(
+  onnx: OnnxWriter,
+  shape: Shape,
+  attributes: PoolAttributes,
+  x: string,
+  dy: string,
+  how: "unpool" | "scatter",
+): string {
+  const [, indices = ""] = onnx.ops("MaxPool", [x], { ...onnxPool(attributes) }, 2);
+  if (how === "unpool") {
+    // MaxUnpool has no padding of its own here: the indices are places in the unpadded x, and its shape is given.
+    const { kernel, stride } = attributes;
+    const unpool = { kernel_shape: [kernel, kernel], strides: [stride, stride] };
+    return onnx.op("MaxUnpool", [dy, indices, onnx.integers(shape)], unpool);
+  }
+  const zeros = onnx.op("ConstantOfShape", [onnx.integers([elementCount(shape)])]);
+  const flat = [zeros, onnx.reshape(indices, [-1]), onnx.reshape(dy, [-1])];
+  return onnx.reshape(onnx.op("ScatterElements", flat, { axis: 0, reduction: "add" }), shape);
+}
+
+/** 2x2 windows side by side: the four values of all windows as four planes, then a tournament as in window.ts. */
+function poolTournamentGradient(onnx: OnnxWriter, shape: Shape, x: string, dy: string): string {
+  const [batch = 1, channels = 1, height = 1, width = 1] = shape;
+  const planes = batch * channels;
+  const blocks = onnx.op("SpaceToDepth", [onnx.reshape(x, [1, planes, height, width])], { blocksize: 2 });
+  const corners = onnx.ops("Split", [blocks, onnx.integers([planes, planes, planes, planes])], { axis: 1 }, 4);
+  const [topLeft = "", topRight = "", bottomLeft = "", bottomRight = ""] = corners;
+  const [top, bottom] = [onnx.op("Max", [topLeft, topRight]), onnx.op("Max", [bottomLeft, bottomRight])];
+  const share = (gradient: string, first: string, second: string): readonly [string, string] => {
+    const toFirst = onnx.op("Mul", [gradient, onnx.mask("GreaterOrEqual", first, second)]);
+    return [toFirst, onnx.op("Sub", [gradient, toFirst])];
+  };
+  const [dTop, dBottom] = share(onnx.reshape(dy, [1, planes, height / 2, width / 2]), top, bottom);
+  const dCorners = [...share(dTop, topLeft, topRight), ...share(dBottom, bottomLeft, bottomRight)];
+  const dBlocks = onnx.op("Concat", dCorners, { axis: 1 });
+  return onnx.reshape(onnx.op("DepthToSpace", [dBlocks], { blocksize: 2 }), shape);
+}
 
 export const averagePool: Operator<PoolAttributes> = {
   name: "averagePool",
