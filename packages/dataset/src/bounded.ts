@@ -1,0 +1,25 @@
+/**
+ * Runs `work(0)` to `work(count - 1)`, at most `atOnce` at a time, started in order. The first failure stops the rest from
+ * starting and is thrown once those under way have ended, so that nothing of it goes on behind the caller's back.
+ */
+export async function forEachBounded(
+  count: number,
+  atOnce: number,
+  work: (index: number) => Promise<void>,
+  signal?: AbortSignal,
+): Promise<void> {
+  let next = 0;
+  let failure: { readonly thrown: unknown } | undefined;
+  const lane = async () => {
+    while (next < count && failure === undefined) {
+      try {
+        signal?.throwIfAborted();
+        await work(next++);
+      } catch (thrown) {
+        failure ??= { thrown };
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(atOnce, count) }, lane));
+  if (failure !== undefined) throw failure.thrown;
+}

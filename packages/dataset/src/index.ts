@@ -1,0 +1,12 @@
+export { ChangedFileError, checkFiles } from "./file-check.js";
+export { buildManifest } from "./manifest.js";
+export { decodeManifest, encodeManifest } from "./manifest-bytes.js";
+export { defaultImageSize, openSource } from "./source.js";
+export { epochOrder, phaseOrder } from "./order.js";
+export { makeShardMap, ownerOf, samplesPerShard } from "./shard-map.js";
+export { splitSamples } from "./split.js";
+export type { BlockOwners, ShardMap } from "./shard-map.js";
+export type { DatasetManifest, HashProgress, ManifestOptions } from "./manifest.js";
+export type { FileTable } from "./file-table.js";
+export type { RawImageShape, ReadyParts, Source, SourceFile } from "./source.js";
+export type { SplitShares, Splits } from "./split.js";
