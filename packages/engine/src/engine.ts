@@ -63,7 +63,7 @@ export interface EngineOptions {
   readonly seed: number;
   /** Samples of a full micro-batch; short ones have fewer. */
   readonly microBatchSamples: number;
-  /** Threads to compute with, 1 or more. */
+  /** Threads to compute with, 1 or more: as many micro-batches are computed side by side, up to `lanesMax`. */
   readonly threads: number;
   /** The most micro-batches that the caller has in flight at once, 1 or more: more lanes than these would idle. */
   readonly lanesMax: number;

@@ -2,8 +2,6 @@ import type { Program } from "./program.js";
 
 /** What a lane is started with. */
 export interface LaneStart {
-  /** ONNX Runtime's threads within this lane. */
-  readonly threads: number;
   readonly seed: number;
   /** P + B, the length of the state and of a gradient. */
   readonly vectorLength: number;

@@ -1,11 +1,11 @@
 // The thread of one lane: runs programs one after another, in the order in which they come. Results leave through the slot's
 // shared memory; messages stay small.
-import { parentPort, workerData } from "node:worker_threads";
+import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { fillDropoutMask } from "../dropout-mask.js";
 import type { FromLane, LaneStart, RunOrder, ToLane } from "./lane-messages.js";
 import { type Slot, viewSlot } from "./lane-slot.js";
 import { isFiniteVector, judgeLogits, sumLosses } from "./results.js";
-import { type LaneArrays, loadOnnxRuntime, ProgramSession, runtimeVersion } from "./session.js";
+import { type LaneArrays, loadOnnxRuntime, type OnnxRuntime, ProgramSession, runtimeVersion } from "./session.js";
 
 const start = workerData as LaneStart;
 const sharedState = new Float32Array(start.state);
@@ -25,13 +25,29 @@ function main(): void {
   const runtime = tryLoad();
   if (runtime === undefined) return;
   tell({ type: "ready", version: runtimeVersion(runtime) });
-  let last: Promise<void> = Promise.resolve();
+  const waiting: ToLane[] = [];
+  let obeying = false;
   parentPort?.on("message", (message: ToLane) => {
-    last = last.then(() => obey(runtime, message));
+    waiting.push(message);
+    if (obeying) return;
+    obeying = true;
+    void obeyAll(runtime, waiting).finally(() => (obeying = false));
   });
 }
 
-function tryLoad(): ReturnType<typeof loadOnnxRuntime> | undefined {
+async function obeyAll(runtime: OnnxRuntime, waiting: ToLane[]): Promise<void> {
+  // What came during a run is fetched at once rather than at the event loop's next turn.
+  for (let message = waiting.shift(); message !== undefined; message = waiting.shift() ?? received()) {
+    await obey(runtime, message);
+  }
+}
+
+function received(): ToLane | undefined {
+  const next = parentPort === null ? undefined : receiveMessageOnPort(parentPort);
+  return next?.message as ToLane | undefined;
+}
+
+function tryLoad(): OnnxRuntime | undefined {
   try {
     return loadOnnxRuntime();
   } catch (cause) {
@@ -40,12 +56,12 @@ function tryLoad(): ReturnType<typeof loadOnnxRuntime> | undefined {
   }
 }
 
-async function obey(runtime: ReturnType<typeof loadOnnxRuntime>, message: ToLane): Promise<void> {
+async function obey(runtime: OnnxRuntime, message: ToLane): Promise<void> {
   switch (message.type) {
     case "program": {
       const { program } = message;
       try {
-        sessions.set(program.key, await ProgramSession.open(runtime, program, arrays, start.threads));
+        sessions.set(program.key, await ProgramSession.open(runtime, program, arrays));
         tell({ type: "prepared", program: program.key });
       } catch (cause) {
         tell({ type: "failed", task: undefined, program: program.key, message: sentenceOf(cause) });
@@ -83,7 +99,7 @@ async function compute(order: RunOrder): Promise<{ loss: number; correct: number
 
 function fillInputs(session: ProgramSession, slot: Slot, order: RunOrder): void {
   session.pixels.set(slot.pixels.subarray(0, session.pixels.length));
-  for (let i = 0; i < order.samples; i++) session.setLabel(i, slot.labels[i] as number);
+  session.labels.set(slot.labels.subarray(0, order.samples));
   for (const { layer, rate, mask } of session.dropout) {
     fillDropoutMask(mask, rate, { seed: start.seed, position: order.position, microBatch: order.microBatch, layer });
   }

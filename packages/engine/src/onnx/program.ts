@@ -22,7 +22,7 @@ export type ProgramInput = Port &
         readonly offset: number;
       }
     | { /** uint8, NHWC. */ readonly from: "pixels" }
-    | { /** Class indices, one a sample. */ readonly from: "labels"; readonly type: "int32" | "int64" }
+    | { /** int32 class indices, one a sample. */ readonly from: "labels" }
     | {
         /** uint8: 0 where dropped, 1 where kept. */ readonly from: "dropout";
         readonly layer: string;

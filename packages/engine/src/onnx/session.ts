@@ -3,17 +3,19 @@ import { createRequire } from "node:module";
 import type { InferenceSession, Tensor } from "onnxruntime-node";
 import { elementCount, type Program, type ProgramInput, type ProgramOutput } from "./program.js";
 
-type OnnxRuntime = typeof import("onnxruntime-node");
+export type OnnxRuntime = typeof import("onnxruntime-node");
 
 /**
  * Options that the engine's identity names: results could depend on them. Memory patterns are off: a third less memory and no
- * slower on ResNet-18. Threads are absent: they change no bit (tested).
+ * slower on ResNet-18. One thread: see lanes.ts.
  */
 const determiningOptions = {
   executionProviders: ["cpu"],
   executionMode: "sequential",
   graphOptimizationLevel: "all",
   enableMemPattern: false,
+  intraOpNumThreads: 1,
+  interOpNumThreads: 1,
 } as const satisfies InferenceSession.SessionOptions;
 
 /** Loads the native library. Throws what Node throws where the package or its binary for this machine is missing. */
@@ -26,8 +28,8 @@ export function runtimeVersion(runtime: OnnxRuntime): string {
 }
 
 export function engineIdentity(version: string): string {
-  const { executionProviders, graphOptimizationLevel, executionMode } = determiningOptions;
-  return `onnxruntime-node ${version} ${executionProviders.join("+")} float32 optimization=${graphOptimizationLevel} execution=${executionMode}`;
+  const { executionProviders, graphOptimizationLevel, intraOpNumThreads } = determiningOptions;
+  return `onnxruntime-node ${version} ${executionProviders.join("+")} float32 optimization=${graphOptimizationLevel} threads=${intraOpNumThreads}`;
 }
 
 /** A lane's own arrays, which its sessions read and write in place: ONNX Runtime refuses shared memory. */
@@ -42,6 +44,7 @@ export interface LaneArrays {
 export class ProgramSession {
   readonly program: Program;
   readonly pixels: Uint8Array;
+  readonly labels: Int32Array;
   /** Whether a run fills the lane's vector. */
   readonly writesVector: boolean;
   /** Cross-entropy of each sample. */
@@ -49,24 +52,14 @@ export class ProgramSession {
   /** [samples, classes]. */
   readonly logits: Float32Array;
   readonly dropout: { layer: string; rate: number; mask: Uint8Array }[] = [];
-  readonly #labels: Int32Array | BigInt64Array;
   readonly #session: InferenceSession;
   readonly #feeds: Record<string, Tensor> = {};
   readonly #fetches: Record<string, Tensor> = {};
 
-  static async open(
-    runtime: OnnxRuntime,
-    program: Program,
-    arrays: LaneArrays,
-    threads: number,
-  ): Promise<ProgramSession> {
+  static async open(runtime: OnnxRuntime, program: Program, arrays: LaneArrays): Promise<ProgramSession> {
     const session = await runtime.InferenceSession.create(program.model, {
       ...determiningOptions,
-      intraOpNumThreads: threads,
-      interOpNumThreads: 1,
       logSeverityLevel: 3,
-      // Threads that spin between operators take the core from the other lanes and processes.
-      extra: { "session.intra_op.allow_spinning": "0" },
     });
     return new ProgramSession(runtime, session, program, arrays);
   }
@@ -75,9 +68,7 @@ export class ProgramSession {
     this.#session = session;
     this.program = program;
     this.pixels = new Uint8Array(sizeOf(program.inputs, (input) => input.from === "pixels"));
-    const labels = program.inputs.find((input) => input.from === "labels");
-    const labelCount = labels === undefined ? 0 : elementCount(labels.shape);
-    this.#labels = labels?.type === "int64" ? new BigInt64Array(labelCount) : new Int32Array(labelCount);
+    this.labels = new Int32Array(sizeOf(program.inputs, (input) => input.from === "labels"));
     this.writesVector = program.outputs.some((output) => output.to === "vector");
     this.losses = new Float32Array(sizeOf(program.outputs, (output) => output.to === "losses"));
     this.logits = new Float32Array(sizeOf(program.outputs, (output) => output.to === "logits"));
@@ -93,9 +84,7 @@ export class ProgramSession {
       case "pixels":
         return new runtime.Tensor("uint8", this.pixels, input.shape);
       case "labels":
-        return this.#labels instanceof BigInt64Array
-          ? new runtime.Tensor("int64", this.#labels, input.shape)
-          : new runtime.Tensor("int32", this.#labels, input.shape);
+        return new runtime.Tensor("int32", this.labels, input.shape);
       case "dropout": {
         const mask = new Uint8Array(length);
         this.dropout.push({ layer: input.layer, rate: input.rate, mask });
@@ -118,11 +107,6 @@ export class ProgramSession {
       case "logits":
         return new runtime.Tensor("float32", this.logits, output.shape);
     }
-  }
-
-  setLabel(sample: number, label: number): void {
-    if (this.#labels instanceof BigInt64Array) this.#labels[sample] = BigInt(label);
-    else this.#labels[sample] = label;
   }
 
   async run(): Promise<void> {

@@ -114,7 +114,7 @@ class ProgramDraft {
   /** Declares losses and logits and returns the scalar that gradients are taken of: the sum over samples. */
   lossOutput(logits: Value): Value {
     const labels = this.graph.input("labels", "int32", [this.#samples]);
-    this.#inputs.push({ name: "labels", shape: labels.shape, from: "labels", type: "int32" });
+    this.#inputs.push({ name: "labels", shape: labels.shape, from: "labels" });
     const loss = this.graph.softmaxCrossEntropySum(logits, labels);
     this.graph.output("losses", loss);
     this.#outputs.push({ name: "losses", shape: loss.shape, to: "losses" });
