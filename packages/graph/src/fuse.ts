@@ -78,7 +78,7 @@ function joinWindow(context: Context, node: Node): Node | undefined {
   const { attributes, inputs } = layers.convolved;
   if (attributes.stride !== 1 || attributes.padding !== 1) return undefined;
   const [x, weight] = [at(inputs, 0), at(inputs, 1)];
-  if (!fitsWindowForm(x.shape, weight.shape) || !prefersWindowForm(x.shape, weight.shape)) return undefined;
+  if (!fitsWindowForm(x.shape, weight.shape) || !prefersWindowForm(x.shape)) return undefined;
   const allInputs = layers.bias === undefined ? inputs : [...inputs, layers.bias];
   const signatures = convolutionReluMaxPool.infer(allInputs, {});
   const y = at(node.outputs, 0);

@@ -141,8 +141,6 @@ export const convolutionWeightGradient: Operator<GradientAttributes> = {
     switch (weightGradientForm(sizes)) {
       case "perImage":
         return [weightGradientPerImage(onnx, sizes, x, dy)];
-      case "positions":
-        return [weightGradientPositions(onnx, sizes, x, dy)];
       case "perTap":
         return [weightGradientPerTap(onnx, sizes, x, dy)];
     }
@@ -182,18 +180,6 @@ function weightGradientPerImage(onnx: OnnxWriter, sizes: ConvolutionSizes, x: st
   const total = onnx.reduceSum(products, [0], "drop");
   const byTap = onnx.reshape(total, [filters, kernelHeight, kernelWidth, inputs]);
   return onnx.transpose(byTap, [0, 3, 1, 2]);
-}
-
-/** One product for all images: patches [N * P, taps * I] with channels last, dy as [O, N * P]. */
-function weightGradientPositions(onnx: OnnxWriter, sizes: ConvolutionSizes, x: string, dy: string): string {
-  const { batch, inputs, filters, kernelHeight, kernelWidth, outputHeight, outputWidth } = sizes;
-  const rows = batch * outputHeight * outputWidth;
-  const columns = kernelHeight * kernelWidth * inputs;
-  const last = onnx.transpose(x, [0, 2, 3, 1]);
-  const patches = onnx.op("Concat", taps(onnx, sizes, last, "channels last"), { axis: 3 });
-  const gradients = onnx.reshape(onnx.transpose(dy, [1, 0, 2, 3]), [filters, rows]);
-  const total = onnx.op("Gemm", [gradients, onnx.reshape(patches, [rows, columns])]);
-  return onnx.transpose(onnx.reshape(total, [filters, kernelHeight, kernelWidth, inputs]), [0, 3, 1, 2]);
 }
 
 /** One product a tap, channels last: no patches are stored side by side. */

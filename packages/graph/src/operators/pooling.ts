@@ -95,9 +95,19 @@ function poolTournamentGradient(onnx: OnnxWriter, shape: Shape, x: string, dy: s
     return [toFirst, onnx.op("Sub", [gradient, toFirst])];
   };
   const [dTop, dBottom] = share(onnx.reshape(dy, [1, planes, height / 2, width / 2]), top, bottom);
-  const dCorners = [...share(dTop, topLeft, topRight), ...share(dBottom, bottomLeft, bottomRight)];
-  const dBlocks = onnx.op("Concat", dCorners, { axis: 1 });
-  return onnx.reshape(onnx.op("DepthToSpace", [dBlocks], { blocksize: 2 }), shape);
+  const [dTopLeft, dTopRight] = share(dTop, topLeft, topRight);
+  const [dBottomLeft, dBottomRight] = share(dBottom, bottomLeft, bottomRight);
+  const columns = onnx.op("Concat", [dTopLeft, dBottomLeft, dTopRight, dBottomRight], { axis: 1 });
+  const rows = onnx.reshape(interleaveColumns(onnx, columns), [2, (planes * height) / 2, width]);
+  return onnx.reshape(onnx.transpose(rows, [1, 0, 2]), shape);
+}
+
+/**
+ * Two tensors of equal size, one behind the other, to one in which their elements take turns. Two such transposes put
+ * 2x2 blocks together in half the time of DepthToSpace.
+ */
+export function interleaveColumns(onnx: OnnxWriter, both: string): string {
+  return onnx.transpose(onnx.reshape(both, [2, -1]), [1, 0]);
 }
 
 export const averagePool: Operator<PoolAttributes> = {

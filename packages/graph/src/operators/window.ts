@@ -2,6 +2,7 @@ import { at, expectTypes, sameShape, sizes2, sizes4 } from "../operator.js";
 import type { Operator, Shape } from "../operator.js";
 import type { OnnxWriter } from "../onnx.js";
 import { convolutionSizes, inputGradientFlipped } from "./convolution.js";
+import { interleaveColumns } from "./pooling.js";
 
 type None = Readonly<Record<string, never>>;
 
@@ -183,7 +184,7 @@ function transposedRowPlaces(): number[] {
 }
 
 /**
- * dx: the four values' gradients put back where they came from (DepthToSpace), then convolved with the turned kernel.
+ * dx: the four values' gradients put back where they came from, then convolved with the turned kernel.
  * Inputs: d even, d odd, weight; shape: x's.
  */
 export const windowInputGradient: Operator<{ readonly shape: Shape }> = {
@@ -191,10 +192,9 @@ export const windowInputGradient: Operator<{ readonly shape: Shape }> = {
   infer: (_inputs, { shape }) => [{ type: "float32", shape }],
   emit(onnx, { inputs, attributes: { shape } }, [dEven = "", dOdd = "", weight = ""]) {
     const { batch, filters, rows, columns } = windowSizes(shape, at(at(inputs, 2).shape, 0));
-    const placed = onnx.reshape(onnx.op("Concat", [dEven, dOdd], { axis: 0 }), [2, 2, filters, batch, rows, columns]);
-    // [column, row, O, N, ...] to [N, row, column, O, ...], as DepthToSpace takes them.
-    const depth = onnx.reshape(onnx.transpose(placed, [3, 1, 0, 2, 4, 5]), [batch, 4 * filters, rows, columns]);
-    const dValues = onnx.op("DepthToSpace", [depth], { blocksize: 2 });
+    const values = interleaveColumns(onnx, onnx.op("Concat", [dEven, dOdd], { axis: 0 }));
+    const byRow = onnx.reshape(values, [2, filters, batch, rows, 2 * columns]);
+    const dValues = onnx.reshape(onnx.transpose(byRow, [2, 1, 3, 0, 4]), [batch, filters, 2 * rows, 2 * columns]);
     const sizes = convolutionSizes(shape, at(inputs, 2).shape, { stride: 1, padding: 1 });
     return [inputGradientFlipped(onnx, sizes, dValues, weight)];
   },
