@@ -1,0 +1,201 @@
+/**
+ * The exchange of gradients: every member gets the sum over all micro-batches of a position, the same bits on each,
+ * whatever their number.
+ *
+ * The flat vector is cut into N segments; rank r sums segment r. Hop one: r pulls every peer's partials of segment r, and
+ * sums them in tree order, piece by piece. Hop two: every rank pulls every reduced segment. A stream per pair and
+ * direction stays open for the generation, and the sender pushes what it knows, so a hop costs no request.
+ *
+ *   Hops: 2. Bytes received per rank: 2 (N-1)/N x vector for one node per member (N a power of two), more otherwise:
+ *   (nodes of others)/N + (N-1)/N. Memory: partials of two positions, two results, others' nodes of one segment.
+ *   Vectors up to 64 KiB: 1 hop, (nodes of others) x vector, each member sums alone. N = 1: no socket.
+ *
+ * Retention (R9) without a message: a member that sends a partial of s+1 has applied s, so it has all that it needed of s.
+ * When s+1 is reduced here, every member has sent one, so the vectors of s are free; those of s and s+1 stay.
+ */
+import type { Frame } from "@lockstep/rpc";
+import type { Generation } from "./generation.js";
+import { framesFor } from "./outgoing-frames.js";
+import { PartialSums } from "./partials.js";
+import { PeerError, pullFrom } from "./peer-client.js";
+import type { OutgoingStreams, PeerServer } from "./peer-server.js";
+import { PositionExchange, type PositionShape } from "./position-exchange.js";
+import { VectorPool } from "./vector-pool.js";
+import { Wakeups } from "./wakeups.js";
+
+export interface CollectiveOptions {
+  readonly generation: Generation;
+  /** This member's rank; ranks are indices of `addresses`. */
+  readonly rank: number;
+  /** host:port of every member's PeerService, in rank order. */
+  readonly addresses: readonly string[];
+  /** The plan's first position. */
+  readonly firstPosition: number;
+  /** This member's listener; not needed when it is alone. */
+  readonly server?: PeerServer;
+  readonly token?: string | undefined;
+  /** A peer that sends nothing for this long while its part is missing is silent. Default 60 s. */
+  readonly silenceMs?: number;
+}
+
+/** What a position reduced to. Valid until the position after next begins. */
+export interface Reduced {
+  readonly position: number;
+  /** Root of the tree: sums over all micro-batches. */
+  readonly sums: Float32Array;
+  /** Sums mod 2^64. */
+  readonly counts: BigUint64Array;
+  /** M' of the position. */
+  readonly microBatches: number;
+}
+
+interface OpenPosition {
+  readonly exchange: PositionExchange;
+  readonly partials: PartialSums;
+}
+
+export class Collective implements OutgoingStreams {
+  readonly generation: Generation;
+  readonly ranks: number;
+  readonly #options: CollectiveOptions;
+  readonly #pool = new VectorPool();
+  /** The position being reduced and the one before it, whose frames a slow peer may still be pulling. */
+  readonly #positions = new Map<number, OpenPosition>();
+  readonly #begun = new Wakeups();
+  readonly #close = new AbortController();
+  readonly #faults: (PeerError | undefined)[];
+  #nextPosition: number;
+  #current: OpenPosition | undefined;
+  #framesTaken = 0;
+
+  /** Starts pulling from every peer, and serves them through `server`. */
+  constructor(options: CollectiveOptions) {
+    this.#options = options;
+    this.generation = options.generation;
+    this.ranks = options.addresses.length;
+    this.#nextPosition = options.firstPosition;
+    this.#faults = options.addresses.map(() => undefined);
+    if (this.ranks === 1) return;
+    if (options.server === undefined) throw new Error("a collective of more than one member needs its PeerServer");
+    options.server.offer(this);
+    for (const [rank, address] of options.addresses.entries()) {
+      if (rank !== options.rank) void this.#pull({ rank, address });
+    }
+  }
+
+  /** Bytes of vectors allocated so far; flat after the first positions. */
+  get allocatedBytes(): number {
+    return this.#pool.allocatedBytes;
+  }
+
+  /**
+   * Begins a position, in order: frames of it are taken from here on. Fill what is returned and give it to allReduce. To
+   * be called only when the position before it has been applied (R2).
+   * @throws Error when the position is not the next one, or the runs do not tile its micro-batches.
+   */
+  begin(shape: PositionShape): PartialSums {
+    if (shape.position !== this.#nextPosition) {
+      throw new Error(`position ${shape.position} begun, ${this.#nextPosition} is next`);
+    }
+    if (shape.runs.length !== this.ranks) throw new Error(`runs of ${shape.runs.length} members, not ${this.ranks}`);
+    const exchange = new PositionExchange(shape, this.#options.rank, this.#pool);
+    const runs = shape.runs[this.#options.rank] ?? [];
+    const partials = new PartialSums({ ...shape, runs, pool: this.#pool });
+    this.#current = { exchange, partials };
+    this.#positions.set(shape.position, this.#current);
+    this.#nextPosition++;
+    this.#begun.wake();
+    return partials;
+  }
+
+  /**
+   * Reduces the position that `partials` was begun for: whole or not at all.
+   * @throws PeerError naming the member without which it cannot be; the signal's reason when aborted.
+   */
+  async allReduce(partials: PartialSums, signal: AbortSignal): Promise<Reduced> {
+    const current = this.#current;
+    if (current?.partials !== partials) throw new Error(`position ${partials.position} is not the one begun last`);
+    const { exchange } = current;
+    exchange.publish(partials);
+    await this.#untilComplete(exchange, AbortSignal.any([signal, this.#close.signal]));
+    this.#releaseBefore(partials.position);
+    return { position: partials.position, microBatches: partials.microBatches, ...exchange.result };
+  }
+
+  /** Ends the generation on this member: streams are cut, waits end with an error. */
+  close(): void {
+    this.#close.abort(new Error("the generation was closed on this worker"));
+    this.#options.server?.withdraw(this);
+  }
+
+  async *framesTo(to: number, firstPosition: number, signal: AbortSignal): AsyncGenerator<Frame, void, undefined> {
+    for (let position = firstPosition; ; position++) {
+      await this.#begun.until(() => position < this.#nextPosition, signal);
+      const open = this.#positions.get(position);
+      if (open === undefined) throw new Error(`frames of position ${position} are no longer held`);
+      yield* framesFor(to, this.#options.rank, open.exchange, this.generation, signal);
+    }
+  }
+
+  async #pull(peer: { rank: number; address: string }): Promise<void> {
+    const { generation, token, rank: ownRank } = this.#options;
+    const oldestOpen = () => Math.max(this.#options.firstPosition, this.#nextPosition - 1);
+    const take = (frame: Frame) => this.#take(peer.rank, frame);
+    try {
+      await pullFrom({ generation, ownRank, peer, token, nextPosition: oldestOpen, take }, this.#close.signal);
+    } catch (thrown) {
+      const fault =
+        thrown instanceof PeerError ? thrown : new PeerError(peer, "wrong", `failed: ${String(thrown)}`, thrown);
+      this.#faults[peer.rank] = fault;
+      this.#current?.exchange.changes.wake();
+    }
+  }
+
+  /** Places a frame; one of a position that has not begun here waits for it, which holds its sender back. */
+  async #take(from: number, frame: Frame): Promise<void> {
+    if (frame.position >= this.#nextPosition) {
+      await this.#begun.until(() => frame.position < this.#nextPosition, this.#close.signal);
+    }
+    this.#framesTaken++;
+    if (frame.position === this.#nextPosition - 1) this.#current?.exchange.place(from, frame);
+  }
+
+  async #untilComplete(exchange: PositionExchange, signal: AbortSignal): Promise<void> {
+    const faulty = () =>
+      exchange
+        .missingRanks()
+        .map((rank) => this.#faults[rank])
+        .find((fault) => fault !== undefined);
+    const silence = new AbortController();
+    const silenceMs = this.#options.silenceMs ?? 60_000;
+    let framesSeen = this.#framesTaken;
+    const timer = setInterval(() => {
+      if (this.#framesTaken === framesSeen) silence.abort(this.#silentPeer(exchange, silenceMs));
+      framesSeen = this.#framesTaken;
+    }, silenceMs);
+    try {
+      const ended = () => exchange.complete || faulty() !== undefined;
+      await exchange.changes.until(ended, AbortSignal.any([signal, silence.signal]));
+    } finally {
+      clearInterval(timer);
+    }
+    const fault = exchange.complete ? undefined : faulty();
+    if (fault !== undefined) throw fault;
+  }
+
+  #silentPeer(exchange: PositionExchange, silenceMs: number): Error {
+    const rank = exchange.missingRanks()[0] ?? this.#options.rank;
+    const peer = { rank, address: this.#options.addresses[rank] ?? "" };
+    const missing = `its part of position ${exchange.shape.position} is missing`;
+    return new PeerError(peer, "silent", `sent nothing for ${silenceMs} ms and ${missing}`);
+  }
+
+  #releaseBefore(position: number): void {
+    for (const [held, open] of this.#positions) {
+      if (held >= position) continue;
+      open.partials.release();
+      open.exchange.release();
+      this.#positions.delete(held);
+    }
+  }
+}

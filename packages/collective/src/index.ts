@@ -1,0 +1,12 @@
+export { Collective } from "./all-reduce.js";
+export { PartialSums } from "./partials.js";
+export { PeerError } from "./peer-client.js";
+export { PeerServer } from "./peer-server.js";
+export { maximalNodes } from "./reduction-tree.js";
+export type { CollectiveOptions, Reduced } from "./all-reduce.js";
+export type { Generation } from "./generation.js";
+export type { PartialSum, PartialSumsOptions } from "./partials.js";
+export type { PeerFault } from "./peer-client.js";
+export type { PeerAnswers, PeerServerOptions } from "./peer-server.js";
+export type { PositionShape } from "./position-exchange.js";
+export type { MicroBatchRange } from "./reduction-tree.js";
