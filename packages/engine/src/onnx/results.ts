@@ -26,21 +26,21 @@ export function judgeLogits(logits: Float32Array, labels: Int32Array, predicted:
   return correct;
 }
 
-/** Whether no element is infinite or not a number. */
+/** Whether no element is infinite or not a number. Up to 2^895 elements. */
 export function isFiniteVector(vector: Float32Array): boolean {
-  // x * 0 is 0 for every finite x and NaN otherwise, and NaN stays in a sum. Four sums, so that additions need not wait for
-  // one another.
+  // Finite float32 values cannot overflow a float64 sum, and one infinite or undefined value leaves none finite. Four sums, so
+  // that additions need not wait for one another.
   let a = 0;
   let b = 0;
   let c = 0;
   let d = 0;
   const whole = vector.length - (vector.length % 4);
   for (let i = 0; i < whole; i += 4) {
-    a += (vector[i] as number) * 0;
-    b += (vector[i + 1] as number) * 0;
-    c += (vector[i + 2] as number) * 0;
-    d += (vector[i + 3] as number) * 0;
+    a += vector[i] as number;
+    b += vector[i + 1] as number;
+    c += vector[i + 2] as number;
+    d += vector[i + 3] as number;
   }
-  for (let i = whole; i < vector.length; i++) a += (vector[i] as number) * 0;
-  return a + b + c + d === 0;
+  for (let i = whole; i < vector.length; i++) a += vector[i] as number;
+  return Number.isFinite(a + b + c + d);
 }
