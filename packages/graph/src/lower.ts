@@ -10,8 +10,8 @@ import type { PoolAttributes } from "./operators/pooling.js";
  * Writes a graph as plain ONNX operators.
  *
  * "fixed" (default): the measured fast form of every operator for these exact shapes.
- * "free": the graph was built with N = 1, and axis 0 of every input and output becomes the symbol "N", so that it runs
- * with any number of images. Forward operators only; an operator that needs to know N is refused by name.
+ * "free": the graph was built with N = 1, and axis 0 of the images (uint8 inputs) and of every output becomes the symbol
+ * "N", so that it runs with any number of images. Forward operators only; one that needs to know N is refused by name.
  */
 export function lower(graph: Graph, options: { readonly batch?: "fixed" | "free" } = {}): OnnxGraph {
   const anyBatch = options.batch === "free";
@@ -29,15 +29,15 @@ export function lower(graph: Graph, options: { readonly batch?: "fixed" | "free"
     const outputs = node.operator.emit(onnx, node, node.inputs.map(nameOf));
     for (const [index, output] of outputs.entries()) names.set(at(node.outputs, index), output);
   }
-  const port = (name: string, { type, shape }: Value): OnnxPort => ({
+  const port = (name: string, { type, shape }: Value, batched: boolean): OnnxPort => ({
     name,
     type,
-    shape: anyBatch ? shape.map((size, axis) => (axis === 0 ? "N" : size)) : shape,
+    shape: anyBatch && batched ? shape.map((size, axis) => (axis === 0 ? "N" : size)) : shape,
   });
   return onnx.finish(
     graph.name,
-    graph.inputs.map((input) => port(input.name, input)),
-    graph.outputs.map(({ name, value }) => ({ port: port(name, value), value: nameOf(value) })),
+    graph.inputs.map((input) => port(input.name, input, input.type === "uint8")),
+    graph.outputs.map(({ name, value }) => ({ port: port(name, value, true), value: nameOf(value) })),
   );
 }
 
