@@ -1,12 +1,10 @@
 export { InputError } from "./input-error.js";
-export {
-  architectureNames,
-  datasetFormats,
-  engineNames,
-  layerTypes,
-  optimizerNames,
-  phaseNames,
-} from "./names.js";
+export { checkWorkers, defaultMicroBatches, microBatchSamples, resolveMicroBatches } from "./micro-batches.js";
+export { parseJobSpec, parseSpecText } from "./parse.js";
+export { canonicalJson, specHash } from "./spec-hash.js";
+export { suggestion } from "./suggestion.js";
+export { specBytesMax } from "./limits.js";
+export { architectureNames, datasetFormats, engineNames, layerTypes, optimizerNames, phaseNames } from "./names.js";
 export type { ArchitectureName, DatasetFormat, EngineName, LayerType, OptimizerName, PhaseName } from "./names.js";
 export type {
   AugmentationSpec,
@@ -26,3 +24,17 @@ export type {
   ResolvedTrainingSpec,
   TrainingSpec,
 } from "./job-spec.js";
+export type {
+  CheckpointEvent,
+  DatasetEvent,
+  EpochEvent,
+  ErrorEvent,
+  JobEvent,
+  LogEvent,
+  PhaseEvent,
+  ProgressEvent,
+  StartedEvent,
+  SummaryEvent,
+} from "./job-event.js";
+export type { ParseOptions } from "./parse.js";
+export type { SpecHash } from "./spec-hash.js";

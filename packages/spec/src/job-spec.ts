@@ -101,7 +101,12 @@ export type LayerSpec = LayerBase &
         readonly bias?: boolean; // default true
       }
     | { readonly type: "relu" }
-    | { readonly type: "max-pool" | "average-pool"; readonly kernel: number; readonly stride?: number; readonly padding?: number } // stride defaults to kernel
+    | {
+        readonly type: "max-pool" | "average-pool";
+        readonly kernel: number;
+        readonly stride?: number;
+        readonly padding?: number;
+      } // stride defaults to kernel
     | { readonly type: "global-average-pool" }
     | { readonly type: "flatten" }
     | { readonly type: "dense"; readonly units: number; readonly bias?: boolean }
@@ -130,7 +135,7 @@ export type OptimizerSpec =
     };
 
 export interface TrainingSpec {
-  /** Passes over the training samples, 1 to 100,000. Default 10. */
+  /** Passes over the training samples, 1 to 100,000. Default 15. */
   readonly epochs: number;
   /** Samples in a global batch, whatever the number of workers. Default 32. */
   readonly batchSize: number;
