@@ -23,3 +23,25 @@ export async function forEachBounded(
   await Promise.all(Array.from({ length: Math.min(atOnce, count) }, lane));
   if (failure !== undefined) throw failure.thrown;
 }
+
+/** Lets at most `atOnce` pieces of work run at a time; others wait in the order in which they came. */
+export class Gate {
+  readonly #waiting: (() => void)[] = [];
+  #free: number;
+
+  constructor(atOnce: number) {
+    this.#free = atOnce;
+  }
+
+  async run<Result>(work: () => Promise<Result>): Promise<Result> {
+    if (this.#free > 0) this.#free--;
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    try {
+      return await work();
+    } finally {
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#free++;
+      else next(); // takes over the place
+    }
+  }
+}

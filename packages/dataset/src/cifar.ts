@@ -15,42 +15,53 @@ const pixelBytes = 3 * 32 * 32;
 const shape: RawImageShape = { height: 32, width: 32, channels: 3, layout: "chw" };
 
 /** How one of the four published forms lies in its folder. */
-interface CifarForm {
-  readonly format: CifarFormat;
+type CifarForm = {
   /** The folder inside the archive, also looked for under the path that is given. */
   readonly folder: string;
   readonly train: RegExp;
   readonly test: string;
-  /** File of class names: lines of text, or a pickle with a list under `namesKey`. */
+  /** File of class names: a line each, or a pickle with a list under `namesKey`. */
   readonly names: string;
-  readonly namesKey: string;
-  /** Python: the key of labels. */
-  readonly labelsKey: string;
-  /** Binary: label bytes before the pixels; the last is the class. */
-  readonly labelBytes: number;
-}
+} & (
+  | { readonly format: "cifar-python"; readonly namesKey: string; readonly labelsKey: string }
+  /** `labelBytes` stand before the pixels of each record; the last is the class. */
+  | { readonly format: "cifar-binary"; readonly labelBytes: 1 | 2 }
+);
 
 const forms: readonly CifarForm[] = [
   {
-    ...{ format: "cifar-python", folder: "cifar-10-batches-py", train: /^data_batch_\d+$/, test: "test_batch" },
-    ...{ names: "batches.meta", namesKey: "label_names", labelsKey: "labels", labelBytes: 0 },
+    format: "cifar-python",
+    folder: "cifar-10-batches-py",
+    train: /^data_batch_\d+$/,
+    test: "test_batch",
+    names: "batches.meta",
+    namesKey: "label_names",
+    labelsKey: "labels",
   },
   {
-    ...{ format: "cifar-python", folder: "cifar-100-python", train: /^train$/, test: "test" },
-    ...{ names: "meta", namesKey: "fine_label_names", labelsKey: "fine_labels", labelBytes: 0 },
+    format: "cifar-python",
+    folder: "cifar-100-python",
+    train: /^train$/,
+    test: "test",
+    names: "meta",
+    namesKey: "fine_label_names",
+    labelsKey: "fine_labels",
   },
   {
-    ...{
-      format: "cifar-binary",
-      folder: "cifar-10-batches-bin",
-      train: /^data_batch_\d+\.bin$/,
-      test: "test_batch.bin",
-    },
-    ...{ names: "batches.meta.txt", namesKey: "", labelsKey: "", labelBytes: 1 },
+    format: "cifar-binary",
+    folder: "cifar-10-batches-bin",
+    train: /^data_batch_\d+\.bin$/,
+    test: "test_batch.bin",
+    names: "batches.meta.txt",
+    labelBytes: 1,
   },
   {
-    ...{ format: "cifar-binary", folder: "cifar-100-binary", train: /^train\.bin$/, test: "test.bin" },
-    ...{ names: "fine_label_names.txt", namesKey: "", labelsKey: "", labelBytes: 2 },
+    format: "cifar-binary",
+    folder: "cifar-100-binary",
+    train: /^train\.bin$/,
+    test: "test.bin",
+    names: "fine_label_names.txt",
+    labelBytes: 2,
   },
 ];
 
@@ -93,7 +104,11 @@ export function indexCifar(place: string, format: CifarFormat): Source {
   const part = labels.flatMap((batch, k) => batch.map(() => (k < train.length ? 0 : 2)));
   const isDivided = batches.length > train.length;
   return {
-    ...{ root, format, classes, files, raw: shape },
+    root,
+    format,
+    classes,
+    files,
+    raw: shape,
     labels: Int32Array.from(labels.flat()),
     sampleFile: Uint32Array.from(labels.flatMap((batch, k) => batch.map(() => k))),
     sampleOrdinal: Uint32Array.from(labels.flatMap((batch) => batch.map((_, ordinal) => ordinal))),
@@ -111,18 +126,13 @@ export function cifarImages(content: Uint8Array, format: CifarFormat, path: stri
     const { bytes, shape: sides } = batchPixels(readBatch(content, path), path);
     return { bytes, first: 0, stride: pixelBytes, count: sides[0] as number };
   }
-  const { labelBytes } = formOfBinary(path);
+  const labelBytes = /(^|[\\/])(train|test)\.bin$/.test(path) ? 2 : 1;
   const stride = labelBytes + pixelBytes;
   if (content.length === 0 || content.length % stride !== 0) {
     const found = `${content.length} bytes`;
     throw new InputError({ where: path, found, allowed: `a multiple of ${stride}, the size of a record` });
   }
   return { bytes: content, first: labelBytes, stride, count: content.length / stride };
-}
-
-function formOfBinary(path: string): CifarForm {
-  const isHundred = /(^|[\\/])(train|test)\.bin$/.test(path);
-  return forms[isHundred ? 3 : 2] as CifarForm;
 }
 
 function trainFiles(root: string, form: CifarForm): string[] {

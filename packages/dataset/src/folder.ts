@@ -73,7 +73,12 @@ async function indexParts(root: string, parts: ReadonlyMap<0 | 1 | 2, string>): 
 function sourceOf(root: string, classes: readonly string[], found: Found, ready: ReadyParts | undefined): Source {
   const { files, labels } = found;
   return {
-    ...{ root, format: "folder", classes, files, ready, raw: undefined },
+    root,
+    format: "folder",
+    classes,
+    files,
+    ready,
+    raw: undefined,
     labels: Int32Array.from(labels),
     sampleFile: Uint32Array.from(files.keys()),
     sampleOrdinal: new Uint32Array(files.length),

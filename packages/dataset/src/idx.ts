@@ -56,7 +56,10 @@ export async function indexIdx(place: string): Promise<Source> {
           present: { validation: false, test: true },
         };
   return {
-    ...{ root, format: "idx", classes: values.map(String), ready },
+    root,
+    format: "idx",
+    classes: values.map(String),
+    ready,
     files: await Promise.all(pairs.flatMap((pair) => [pair.images, pair.labels]).map((path) => describe(root, path))),
     labels: Int32Array.from(samples, ({ value }) => labelOf.get(value) as number),
     sampleFile: Uint32Array.from(samples, ({ k }) => 2 * k),

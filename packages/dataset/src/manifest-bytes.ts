@@ -35,9 +35,16 @@ interface Header {
 export function encodeManifest(manifest: DatasetManifest): Uint8Array {
   const { root, format, classes, raw, files, labels, splits, digest } = manifest;
   const header: Header = {
-    ...{ root, format, classes, raw: raw ?? null, digest },
-    ...{ files: files.paths.length, samples: labels.length },
-    ...{ train: splits.train.length, validation: splits.validation.length, test: splits.test.length },
+    root,
+    format,
+    classes,
+    raw: raw ?? null,
+    files: files.paths.length,
+    samples: labels.length,
+    train: splits.train.length,
+    validation: splits.validation.length,
+    test: splits.test.length,
+    digest,
   };
   const headerText = Buffer.from(JSON.stringify(header));
   const start = Buffer.alloc(columnsStart(headerText.length));

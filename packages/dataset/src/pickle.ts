@@ -260,7 +260,7 @@ function called([callee, parameters]: readonly Item[]): Item {
       if (!isKind(first, "function") || first.does !== "ndarray") break;
       return { kind: "array", shape: undefined, bytes: undefined };
     case "dtype":
-      if (first !== "u1") throw new Error(`the pickle holds a NumPy array of ${String(first)}, not of uint8`);
+      if (first !== "u1") throw new Error(`the pickle holds a NumPy array of ${JSON.stringify(first)}, not of uint8`);
       return { kind: "dtype" };
     case "encode":
       if (typeof first !== "string" || second !== "latin1") break;
