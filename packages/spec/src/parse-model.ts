@@ -156,5 +156,5 @@ function layerInputs(layer: Section): readonly string[] {
   if (!good || !inputs.every((input) => typeof input === "string")) {
     throw layer.wrong("inputs", 'a list of layer names, or "input" for the image');
   }
-  return inputs as readonly string[];
+  return inputs;
 }

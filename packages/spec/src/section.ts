@@ -33,7 +33,7 @@ export class Section {
     for (const key of Object.keys(value)) {
       if (known.includes(key)) continue;
       const meant = suggestion(key, known);
-      const allowed = meant === undefined ? list(known) : `"${meant}" (did you mean that?)`;
+      const allowed = meant === undefined ? list(known) : `${list(known)} (did you mean "${meant}"?)`;
       throw new InputError({ where: whereOf(origin, joined(path, key)), found: "an unknown key", allowed });
     }
   }
