@@ -72,12 +72,14 @@ export interface EngineOptions {
 /** Something that can open engines. */
 export interface EngineKind {
   readonly name: EngineName;
+  /** What `identity` of its engines will be. @throws InputError where it cannot be loaded on this machine */
+  identify(): Promise<string>;
   open(options: EngineOptions): Promise<Engine>;
 }
 
 /** The engine of that name. @throws InputError where it is not part of this installation. */
 export function findEngine(name: EngineName): EngineKind {
-  if (name === "onnxruntime") return { name, open: openOnnxRuntime };
+  if (name === "onnxruntime") return { name, identify: identifyOnnxRuntime, open: openOnnxRuntime };
   throw new InputError({
     where: "engine.name",
     found: `"${name}", which this version of Lockstep does not have`,
@@ -88,6 +90,11 @@ export function findEngine(name: EngineName): EngineKind {
 /** Opens the default engine. @throws InputError where onnxruntime-node cannot be loaded on this machine. */
 export function openEngine(options: EngineOptions): Promise<Engine> {
   return findEngine("onnxruntime").open(options);
+}
+
+async function identifyOnnxRuntime(): Promise<string> {
+  const { identifyOnnxEngine } = await import("./onnx/onnx-engine.js");
+  return identifyOnnxEngine();
 }
 
 async function openOnnxRuntime(options: EngineOptions): Promise<Engine> {

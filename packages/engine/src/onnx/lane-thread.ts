@@ -175,7 +175,8 @@ export class LaneThread {
   }
 }
 
-function unavailable(message: string): InputError {
+/** The error of a machine on which onnxruntime-node cannot be loaded; `message` is Node's. */
+export function unavailable(message: string): InputError {
   return new InputError({
     where: "engine onnxruntime",
     found: `onnxruntime-node, which cannot be loaded here (${firstLine(message)})`,

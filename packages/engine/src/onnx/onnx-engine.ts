@@ -2,7 +2,17 @@ import { createHash } from "node:crypto";
 import type { BatchResult, Engine, EngineOptions, Evaluation, MicroBatch } from "../engine.js";
 import { Lanes } from "./lanes.js";
 import { buildProgram, programKey, type ProgramKind } from "./training-step.js";
-import { engineIdentity } from "./session.js";
+import { engineIdentity, loadOnnxRuntime, runtimeVersion } from "./session.js";
+import { unavailable } from "./lane-thread.js";
+
+/** @throws InputError where onnxruntime-node cannot be loaded on this machine */
+export function identifyOnnxEngine(): string {
+  try {
+    return engineIdentity(runtimeVersion(loadOnnxRuntime()));
+  } catch (thrown) {
+    throw unavailable(thrown instanceof Error ? thrown.message : String(thrown));
+  }
+}
 
 export async function openOnnxEngine(options: EngineOptions): Promise<Engine> {
   const { network, layout, microBatchSamples, seed, threads, lanesMax } = options;
