@@ -1,6 +1,5 @@
-export { chainDigest, hash64 } from "./hash64.js";
 export { dealRuns, maximalSubtrees } from "./deal.js";
-export type { Run } from "./deal.js";
+export { formPlan } from "./forming.js";
 export {
   allRuns,
   compareBallots,
@@ -13,7 +12,9 @@ export {
   requireBallot,
   runsFor,
 } from "./generation.js";
-export type { Ballot, Member, Plan, PlanContent, PlanEnd, PlanMessage, ShardMap } from "./generation.js";
+export { chainDigest, hash64 } from "./hash64.js";
+export { advanceMember, newMember } from "./member.js";
+export { advanceMembership, newMembership } from "./membership.js";
 export {
   epochEnd,
   lastPosition,
@@ -24,17 +25,30 @@ export {
   phaseSteps,
   trainingSteps,
 } from "./position.js";
-export type { Phase, Place, Range, Timetable } from "./position.js";
-export { advanceMember, newMember } from "./member.js";
-export type { Held, MemberInput, MemberOutput, MemberState, MemberStep, Standing } from "./member.js";
-export { advanceMembership, newMembership } from "./membership.js";
+export type { Run } from "./deal.js";
+export type { Answer, Formed, Forming } from "./forming.js";
+export type { Ballot, Member, Plan, PlanContent, PlanEnd, PlanMessage, ShardMap } from "./generation.js";
 export type {
-  Attached,
+  ArtifactName,
+  FrozenMessage,
+  Held,
+  MemberInput,
+  MemberMessage,
+  MemberOutput,
+  MemberState,
+  MemberStep,
+  Standing,
+} from "./member.js";
+export type {
+  Ending,
   MembershipInput,
+  MembershipLimits,
   MembershipOptions,
   MembershipOutput,
   MembershipState,
   MembershipStep,
   Stage,
-  Stop,
-} from "./membership.js";
+  Suspicion,
+  WorkerView,
+} from "./membership-state.js";
+export type { Phase, Place, Range, Timetable } from "./position.js";

@@ -1,271 +1,340 @@
-// The coordinator's machine: PROTOCOL's second table as a pure function. Time is an input; what comes out is for the caller to
-// do, in order. A plan is stored before it is sent: "store" comes before the sends that depend on it.
-//
-//   gather -enough attached-> freeze -all answered-> steady -all at the end-> finish -published-> closed
-//   steady -stop or a member's loss-> freeze(b+1) -> finish
-//
-// A lost member ends the job: what is trained is published from the member that is furthest on.
-
-import { dealRuns } from "./deal.js";
-import { type Ballot, compareBallots, formatBallot, makePlan, type Plan, type ShardMap } from "./generation.js";
+/**
+ * The coordinator's machine: PROTOCOL's second table as a pure function. Time is an input; outputs are for the caller to do, in
+ * order: a plan is stored before it is sent because "store" comes before its "plan"s.
+ *
+ *   gather --all wanted are ready--> freeze(b) --all answered--> steady(b) --all at F or plan.end--> finish --stored--> closed
+ *                                       ^                            |
+ *                                       `---- stop, a lost member ---'  (b+1, and its plan ends where the furthest stand)
+ *
+ * In this version a lost member ends the job: `onLoss` is the one place that says so. What is trained is saved as long as one
+ * worker with the furthest state is left.
+ */
+import { type Answer, formPlan } from "./forming.js";
+import { type Ballot, compareBallots, formatBallot, type Plan, rankOf } from "./generation.js";
 import type { Held } from "./member.js";
-
-/** A worker with an open control stream, and what it last said. */
-export interface Attached {
-  readonly worker: string;
-  readonly address: string;
-  readonly held: Held | undefined;
-  readonly promised: Ballot;
-}
-
-/** Why the job is to end before its last position. */
-export interface Stop {
-  readonly why: string;
-  /** False: a person asked for it. */
-  readonly failed: boolean;
-}
-
-export type Stage =
-  /** Waits for `workersWanted` workers: all or nothing. */
-  | { readonly at: "gather" }
-  /** Freeze(ballot) is sent; answers by worker. After the deadline those that answered decide. */
-  | { readonly at: "freeze"; readonly answers: ReadonlyMap<string, Held | undefined>; readonly deadlineMs: number }
-  | { readonly at: "steady"; readonly plan: Plan }
-  /** The writer publishes S(position). */
-  | { readonly at: "finish"; readonly writer: string; readonly position: number }
-  | { readonly at: "closed" };
-
-export interface MembershipState {
-  readonly job: string;
-  readonly microBatches: number;
-  readonly workersWanted: number;
-  readonly patienceMs: number;
-  /** The newest ballot that was opened; its incarnation is this process's. */
-  readonly ballot: Ballot;
-  readonly stage: Stage;
-  readonly attached: ReadonlyMap<string, Attached>;
-  readonly shards: ShardMap;
-  readonly stop: Stop | undefined;
-}
-
-export type MembershipInput =
-  | { readonly type: "attach"; readonly worker: Attached }
-  /** The control stream is gone for good: the process is dead, or did not come back in time. */
-  | { readonly type: "lost"; readonly worker: string; readonly why: string }
-  | { readonly type: "heartbeat"; readonly worker: string; readonly held: Held | undefined }
-  | { readonly type: "frozen"; readonly worker: string; readonly ballot: Ballot; readonly held: Held | undefined }
-  /** A person's wish, a deadline, a fault of the job: a ballot follows. */
-  | { readonly type: "stop"; readonly stop: Stop }
-  | { readonly type: "published"; readonly worker: string }
-  | { readonly type: "tick" };
-
-export type MembershipOutput =
-  | { readonly type: "freeze"; readonly worker: string; readonly ballot: Ballot }
-  /** Make durable before anything after it is done. */
-  | { readonly type: "store"; readonly plan: Plan }
-  | { readonly type: "plan"; readonly worker: string; readonly plan: Plan }
-  | { readonly type: "publish"; readonly worker: string; readonly ballot: Ballot; readonly position: number }
-  /** Nothing can be published: no member has a state. */
-  | { readonly type: "nothing-to-publish" }
-  | { readonly type: "done"; readonly worker: string; readonly why: string }
-  /** Decisions with their reasons, for log and events. */
-  | { readonly type: "note"; readonly text: string };
-
-export interface MembershipStep {
-  readonly state: MembershipState;
-  readonly outputs: readonly MembershipOutput[];
-}
-
-export interface MembershipOptions {
-  readonly job: string;
-  /** Raised at every start of the coordinator's process (R4). */
-  readonly incarnation: number;
-  readonly microBatches: number;
-  readonly workersWanted: number;
-  readonly patienceMs: number;
-  readonly shards: ShardMap;
-}
+import type {
+  Ending,
+  MembershipInput,
+  MembershipOptions,
+  MembershipOutput,
+  MembershipState,
+  MembershipStep,
+  Stage,
+  Suspicion,
+  WorkerView,
+} from "./membership-state.js";
 
 export function newMembership(options: MembershipOptions): MembershipState {
-  const { incarnation, ...rest } = options;
   return {
-    ...rest,
-    ballot: { incarnation, counter: 0 },
+    options,
+    ballot: { incarnation: options.incarnation, counter: 0 },
     stage: { at: "gather" },
-    attached: new Map(),
-    stop: undefined,
+    workers: new Map(),
+    suspicions: [],
+    advancedMs: 0,
+    ending: undefined,
   };
 }
 
 export function advanceMembership(state: MembershipState, input: MembershipInput, nowMs: number): MembershipStep {
+  if (state.stage.at === "closed") return input.type === "attach" ? sendAway(state, input.worker.worker) : stay(state);
   switch (input.type) {
     case "attach":
       return onAttach(state, input.worker, nowMs);
+    case "incarnation":
+      return onIncarnation(state, input.incarnation, nowMs);
+    case "heartbeat":
+      return onHeartbeat(state, input.worker, input.held, nowMs);
+    case "announce":
+      return stay(withWorker(state, input.worker, { heardMs: nowMs, quietUntilMs: nowMs + input.atMostMs }));
+    case "frozen":
+      return onFrozen(state, input, nowMs);
+    case "ahead":
+      if (state.stage.at !== "steady" || !isCurrent(state, input.ballot)) return stay(state);
+      return openBallot(state, `${nameOf(state, input.worker)} is ahead of its plan`, nowMs);
+    case "suspect":
+      return onSuspect(state, input, nowMs);
+    case "detached":
+      return stay(withWorker(state, input.worker, { detachedMs: nowMs }));
     case "lost":
       return onLost(state, input.worker, input.why, nowMs);
-    case "heartbeat":
-      return onHeld(state, input.worker, input.held);
-    case "frozen":
-      return onFrozen(state, input.worker, input.ballot, input.held);
     case "stop":
-      return onStop(state, input.stop, nowMs);
+      return onStop(state, input.ending, nowMs);
     case "published":
-      return onPublished(state, input.worker);
+      return onPublished(state, input);
+    case "stored":
+      return state.stage.at === "finish" ? close(state, state.stage.position) : stay(state);
+    case "not-stored":
+      return onNotStored(state, input.why);
     case "tick":
       return onTick(state, nowMs);
   }
 }
 
-function onAttach(state: MembershipState, worker: Attached, nowMs: number): MembershipStep {
-  const attached = new Map(state.attached).set(worker.worker, worker);
-  const next = { ...state, attached };
-  if (state.stage.at !== "gather" || attached.size < state.workersWanted) return { state: next, outputs: [] };
-  return openBallot(next, `${attached.size} workers are here`, nowMs);
+function onAttach(
+  state: MembershipState,
+  worker: Pick<WorkerView, "promised" | "planHash"> & Answer,
+  nowMs: number,
+): MembershipStep {
+  const view: WorkerView = { ...worker, heardMs: nowMs, quietUntilMs: nowMs, detachedMs: undefined };
+  const next = { ...state, workers: new Map(state.workers).set(worker.worker, view) };
+  if (compareBallots(worker.promised, state.ballot) > 0) {
+    return { state: next, outputs: [{ type: "raise-incarnation", above: worker.promised.incarnation }] };
+  }
+  const { stage } = next;
+  switch (stage.at) {
+    case "gather":
+      return beginIfReady(next, nowMs);
+    case "freeze": {
+      const asked = [...new Set([...stage.asked, worker.worker])];
+      const freeze: MembershipOutput = { type: "freeze", worker: worker.worker, ballot: state.ballot };
+      return { state: { ...next, stage: { ...stage, asked } }, outputs: [freeze] };
+    }
+    case "steady":
+    case "finish":
+      return onReturn(next, view, stage.plan, nowMs);
+    case "closed":
+      return sendAway(next, worker.worker);
+  }
+}
+
+/** A worker whose control stream is open again: what it missed is said once more. */
+function onReturn(state: MembershipState, view: WorkerView, plan: Plan, nowMs: number): MembershipStep {
+  const { worker } = view;
+  if (rankOf(plan, worker) === undefined) {
+    return noted(state, `${view.name} came after the generation was formed and is not used`);
+  }
+  if (view.held === undefined) return onLost(state, worker, "has lost its state", nowMs);
+  const outputs: MembershipOutput[] = [];
+  if (view.planHash !== plan.planHash) outputs.push({ type: "plan", worker, plan });
+  if (state.stage.at === "finish" && state.stage.writer === worker) {
+    outputs.push({ type: "publish", worker, ballot: state.ballot, position: state.stage.position });
+  }
+  return { state, outputs };
+}
+
+function onIncarnation(state: MembershipState, incarnation: number, nowMs: number): MembershipStep {
+  const raised = { ...state, ballot: { incarnation, counter: 0 } };
+  if (state.stage.at === "gather") return beginIfReady(raised, nowMs);
+  return openBallot(raised, "a worker had promised a newer incarnation", nowMs);
+}
+
+function beginIfReady(state: MembershipState, nowMs: number): MembershipStep {
+  const ready = [...state.workers.values()].filter((view) => view.held !== undefined && view.detachedMs === undefined);
+  if (ready.length < state.options.workersWanted) return stay(state);
+  return openBallot(state, `all ${ready.length} workers are ready`, nowMs);
+}
+
+function onHeartbeat(state: MembershipState, worker: string, held: Held | undefined, nowMs: number): MembershipStep {
+  const known = state.workers.get(worker);
+  if (known === undefined) return stay(state);
+  const grew = (held?.position ?? 0) > (known.held?.position ?? 0);
+  const heard = withWorker(state, worker, { held, heardMs: nowMs });
+  // Positions that advance prove that every member works (I3): suspicions fall.
+  const next = grew ? { ...heard, advancedMs: nowMs, suspicions: [] } : heard;
+  return next.stage.at === "gather" ? beginIfReady(next, nowMs) : finishIfAtEnd(next);
+}
+
+function onFrozen(state: MembershipState, input: MembershipInput & { type: "frozen" }, nowMs: number): MembershipStep {
+  const { stage } = state;
+  const { worker, ballot, held } = input;
+  if (stage.at !== "freeze" || !isCurrent(state, ballot) || !stage.asked.includes(worker)) return stay(state);
+  const heard = withWorker(state, worker, { held, promised: ballot, heardMs: nowMs });
+  const answered = [...new Set([...stage.answered, worker])];
+  return planIfAnswered({ ...heard, stage: { ...stage, answered } });
+}
+
+function onSuspect(
+  state: MembershipState,
+  input: MembershipInput & { type: "suspect" },
+  nowMs: number,
+): MembershipStep {
+  if (state.stage.at !== "steady" || !isCurrent(state, input.ballot)) return stay(state);
+  const { reporter, suspect, why } = input;
+  const known = state.suspicions.some((each) => each.reporter === reporter && each.suspect === suspect);
+  if (known) return stay(state);
+  const suspicions = [...state.suspicions, { reporter, suspect, why, sinceMs: nowMs }];
+  const text = `${nameOf(state, reporter)} cannot reach ${nameOf(state, suspect)}: ${why}`;
+  return noted({ ...state, suspicions }, text);
 }
 
 function onLost(state: MembershipState, worker: string, why: string, nowMs: number): MembershipStep {
-  if (!state.attached.has(worker) || state.stage.at === "closed") return stay(state);
-  const attached = new Map(state.attached);
-  attached.delete(worker);
-  const next = { ...state, attached };
-  if (state.stage.at === "finish" && state.stage.writer !== worker) return { state: next, outputs: [] };
-  return onStop(
-    { ...next, stage: state.stage.at === "finish" ? { at: "gather" } : state.stage },
-    { why, failed: true },
-    nowMs,
-  );
+  const view = state.workers.get(worker);
+  if (view === undefined) return stay(state);
+  const workers = new Map(state.workers);
+  workers.delete(worker);
+  return onLoss({ ...state, workers }, view, why, nowMs);
 }
 
-function onHeld(state: MembershipState, worker: string, held: Held | undefined): MembershipStep {
-  const known = state.attached.get(worker);
-  if (known === undefined) return stay(state);
-  const attached = new Map(state.attached).set(worker, { ...known, held });
-  return finishIfAtEnd({ ...state, attached });
-}
-
-function onFrozen(state: MembershipState, worker: string, ballot: Ballot, held: Held | undefined): MembershipStep {
-  const known = state.attached.get(worker);
-  if (known === undefined || state.stage.at !== "freeze" || compareBallots(ballot, state.ballot) !== 0)
-    return stay(state);
-  const attached = new Map(state.attached).set(worker, { ...known, held, promised: ballot });
-  const answers = new Map(state.stage.answers).set(worker, held);
-  const next = { ...state, attached, stage: { ...state.stage, answers } };
-  return answers.size === attached.size ? decide(next, answers) : { state: next, outputs: [] };
-}
-
-function onStop(state: MembershipState, stop: Stop, nowMs: number): MembershipStep {
-  if (state.stage.at === "closed" || state.stage.at === "finish") return stay(state);
-  // The first reason stands; a failure overrides a wish.
-  const kept = state.stop === undefined || (stop.failed && !state.stop.failed) ? stop : state.stop;
-  const next = { ...state, stop: kept };
-  if (state.stage.at === "freeze" && [...state.stage.answers.keys()].every((worker) => state.attached.has(worker))) {
-    if (state.stage.answers.size === state.attached.size) return decide(next, state.stage.answers);
-    return { state: next, outputs: [] };
+/** The one place that decides what a lost member means: here, that the job ends with what is trained. */
+function onLoss(state: MembershipState, lost: WorkerView, why: string, nowMs: number): MembershipStep {
+  const { stage } = state;
+  const ending: Ending = { outcome: "failed", why: `${lost.name} ${why}` };
+  switch (stage.at) {
+    case "finish":
+      return stage.writer === lost.worker ? nextWriter(state, ending.why) : stay(state);
+    case "freeze": {
+      const left = (names: readonly string[]) => names.filter((each) => each !== lost.worker);
+      const frozen = { ...stage, asked: left(stage.asked), answered: left(stage.answered) };
+      return planIfAnswered({ ...state, stage: frozen, ending: state.ending ?? ending });
+    }
+    case "steady":
+      return rankOf(stage.plan, lost.worker) === undefined ? stay(state) : onStop(state, ending, nowMs);
+    case "gather":
+    case "closed":
+      return onStop(state, ending, nowMs);
   }
-  return openBallot(next, kept.why, nowMs);
 }
 
-function onPublished(state: MembershipState, worker: string): MembershipStep {
-  if (state.stage.at !== "finish" || state.stage.writer !== worker) return stay(state);
-  const why = state.stop?.why ?? "the job is done";
-  return {
-    state: { ...state, stage: { at: "closed" } },
-    outputs: [...state.attached.keys()].map((each) => ({ type: "done", worker: each, why })),
-  };
-}
-
-function onTick(state: MembershipState, nowMs: number): MembershipStep {
-  if (state.stage.at !== "freeze" || nowMs < state.stage.deadlineMs) return stay(state);
-  const { answers } = state.stage;
-  const silent = [...state.attached.keys()].filter((worker) => !answers.has(worker));
-  const stop = state.stop ?? {
-    why: `no answer to freeze ${formatBallot(state.ballot)} from ${silent.join(", ")}`,
-    failed: true,
-  };
-  return decide({ ...state, stop }, answers);
+function onStop(state: MembershipState, ending: Ending, nowMs: number): MembershipStep {
+  // Everything is trained: only the files are missing.
+  if (state.stage.at === "finish") return stay(state);
+  const next = { ...state, ending: state.ending ?? ending };
+  if (state.stage.at === "gather") return close(next, undefined);
+  if (state.stage.at === "steady") return openBallot(next, next.ending.why, nowMs);
+  return stay(next);
 }
 
 function openBallot(state: MembershipState, reason: string, nowMs: number): MembershipStep {
   const ballot = { ...state.ballot, counter: state.ballot.counter + 1 };
-  const next: MembershipState = {
-    ...state,
-    ballot,
-    stage: { at: "freeze", answers: new Map(), deadlineMs: nowMs + state.patienceMs },
-  };
-  if (state.attached.size === 0) return decide(next, new Map());
-  const freezes = [...state.attached.keys()].map((worker) => ({ type: "freeze", worker, ballot }) as const);
-  return { state: next, outputs: [{ type: "note", text: `freeze ${formatBallot(ballot)}: ${reason}` }, ...freezes] };
+  const asked = [...state.workers.keys()];
+  const stage: Stage = { at: "freeze", asked, answered: [], sinceMs: nowMs };
+  const frozen = planIfAnswered({ ...state, ballot, suspicions: [], stage });
+  const text = `freeze ${formatBallot(ballot)}: ${reason}`;
+  const freezes = asked.map((worker): MembershipOutput => ({ type: "freeze", worker, ballot }));
+  return { state: frozen.state, outputs: [{ type: "note", text }, ...freezes, ...frozen.outputs] };
 }
 
-/** From answers to Freeze alone: a plan, or the end. */
-function decide(state: MembershipState, answers: ReadonlyMap<string, Held | undefined>): MembershipStep {
-  const members = [...answers]
-    .filter(([worker, held]) => held !== undefined && state.attached.has(worker))
-    .map(([worker, held]) => ({ worker, held: held as Held }))
-    .toSorted((a, b) => (a.worker < b.worker ? -1 : 1));
-  if (members.length === 0) return { state: { ...state, stage: { at: "closed" } }, outputs: nothingLeft(state) };
-  const newest = members.reduce((best, each) => (each.held.position > best.held.position ? each : best));
-  const unlike = members.find(
-    (each) => each.held.position === newest.held.position && each.held.chain !== newest.held.chain,
-  );
-  if (unlike !== undefined) {
-    const why = `${unlike.worker} and ${newest.worker} hold different states of position ${newest.held.position}`;
-    return publish({ ...state, stop: { why, failed: true } }, newest.worker, newest.held.position);
+function planIfAnswered(state: MembershipState): MembershipStep {
+  const { stage } = state;
+  if (stage.at !== "freeze" || !stage.asked.every((worker) => stage.answered.includes(worker))) return stay(state);
+  return plan(state, stage.answered);
+}
+
+function plan(state: MembershipState, answered: readonly string[]): MembershipStep {
+  const { job, microBatches, shards } = state.options;
+  const answers = answered.flatMap((worker) => state.workers.get(worker) ?? []);
+  const formed = formPlan({ job, ballot: state.ballot, microBatches, shards, stop: state.ending?.why }, answers);
+  if (formed.type === "alarm") return close({ ...state, ending: { outcome: "failed", why: formed.reason } }, undefined);
+  if (formed.type === "nothing") {
+    return close({ ...state, ending: state.ending ?? { outcome: "failed", why: formed.reason } }, undefined);
   }
-  // A job that failed is not planned again: the state that is there is saved.
-  if (state.stop?.failed === true) return publish(state, newest.worker, newest.held.position);
-  const plan = planFor(
-    state,
-    members.map((each) => each.worker),
-    newest.held.position,
-  );
-  const sends = members.map(({ worker }) => ({ type: "plan", worker, plan }) as const);
-  const text = `plan ${formatBallot(plan.ballot)}: ${members.length} members, from position ${plan.firstPosition}`;
-  const planned: MembershipState = { ...state, stage: { at: "steady", plan } };
-  const outputs: MembershipOutput[] = [{ type: "note", text }, { type: "store", plan }, ...sends];
-  const finished = finishIfAtEnd(planned);
-  return { state: finished.state, outputs: [...outputs, ...finished.outputs] };
+  const sends = formed.plan.members.map(({ worker }): MembershipOutput => ({
+    type: "plan",
+    worker,
+    plan: formed.plan,
+  }));
+  const planned = finishIfAtEnd({ ...state, stage: { at: "steady", plan: formed.plan } });
+  const note: MembershipOutput = { type: "note", text: formed.reason };
+  return { state: planned.state, outputs: [note, { type: "store", plan: formed.plan }, ...sends, ...planned.outputs] };
 }
 
-function planFor(state: MembershipState, workers: readonly string[], position: number): Plan {
-  const runs = dealRuns(state.microBatches, workers.length);
-  const members = workers.map((worker, rank) => {
-    const run = [runs[rank] as (typeof runs)[number]];
-    const address = (state.attached.get(worker) as Attached).address;
-    return { worker, address, runsAtFirst: run, runsLater: run, stateSource: "" };
-  });
-  const end = state.stop === undefined ? undefined : { position, why: state.stop.why };
-  const { job, ballot, shards } = state;
-  return makePlan({ job, ballot, members, firstPosition: position + 1, end, shards });
-}
-
-/** STEADY -> FINISH once every member stands at F; at a plan's end, once the furthest does. */
+/** Every member stands at F, or at the plan's end. */
 function finishIfAtEnd(state: MembershipState): MembershipStep {
   if (state.stage.at !== "steady") return stay(state);
   const { plan } = state.stage;
-  const held = plan.members.map((member) => state.attached.get(member.worker)?.held);
-  const atEnd = (each: Held | undefined) =>
-    each !== undefined && each.position >= (plan.end?.position ?? each.lastPosition);
-  const stopped = plan.end !== undefined && plan.end.position < plan.firstPosition;
-  if (!(stopped ? held.some(atEnd) : held.every(atEnd))) return stay(state);
-  const rank = held.findIndex(atEnd);
-  return publish(state, (plan.members[rank] as (typeof plan.members)[number]).worker, (held[rank] as Held).position);
+  const held = plan.members.map(({ worker }) => state.workers.get(worker)?.held);
+  const position = plan.end?.position ?? held[0]?.lastPosition;
+  if (position === undefined || !held.every((each) => each !== undefined && each.position >= position)) {
+    return stay(state);
+  }
+  return nextWriter({ ...state, stage: { at: "finish", plan, position, writer: "", tried: [] } }, "");
 }
 
-function publish(state: MembershipState, writer: string, position: number): MembershipStep {
+/** One writer publishes; another takes over where it cannot (R17). */
+function nextWriter(state: MembershipState, why: string): MembershipStep {
+  if (state.stage.at !== "finish") return stay(state);
+  const { plan, position, writer } = state.stage;
+  const tried = writer === "" ? [] : [...state.stage.tried, writer];
+  const next = plan.members.find(({ worker }) => state.workers.has(worker) && !tried.includes(worker));
+  if (next === undefined) return close({ ...state, ending: { outcome: "failed", why } }, undefined);
   return {
-    state: { ...state, stage: { at: "finish", writer, position } },
+    state: { ...state, stage: { ...state.stage, writer: next.worker, tried } },
     outputs: [
-      { type: "note", text: `${writer} publishes position ${position}` },
-      { type: "publish", worker: writer, ballot: state.ballot, position },
+      { type: "note", text: `${nameOf(state, next.worker)} publishes position ${position}` },
+      { type: "publish", worker: next.worker, ballot: state.ballot, position },
     ],
   };
 }
 
-function nothingLeft(state: MembershipState): MembershipOutput[] {
-  const why = state.stop?.why ?? "no worker is left";
-  const dones = [...state.attached.keys()].map((worker) => ({ type: "done", worker, why }) as const);
-  return [{ type: "nothing-to-publish" }, ...dones];
+function onPublished(state: MembershipState, input: MembershipInput & { type: "published" }): MembershipStep {
+  const { stage } = state;
+  const { worker, ballot, artifacts } = input;
+  if (stage.at !== "finish" || stage.writer !== worker || !isCurrent(state, ballot)) return stay(state);
+  return { state, outputs: [{ type: "store-artifacts", worker, position: stage.position, artifacts }] };
+}
+
+function onNotStored(state: MembershipState, why: string): MembershipStep {
+  if (state.stage.at !== "finish") return stay(state);
+  return nextWriter(state, `What ${nameOf(state, state.stage.writer)} published could not be saved: ${why}`);
+}
+
+function onTick(state: MembershipState, nowMs: number): MembershipStep {
+  const { stage, options } = state;
+  const silent = [...state.workers.values()].find((view) => silence(state, view, nowMs) !== undefined);
+  if (silent !== undefined) return onLost(state, silent.worker, silence(state, silent, nowMs) ?? "", nowMs);
+  if (stage.at === "freeze" && nowMs - stage.sinceMs >= options.patienceMs) {
+    const missing = stage.asked.filter((worker) => !stage.answered.includes(worker));
+    const why = `${missing.map((worker) => nameOf(state, worker)).join(", ")} did not answer in time`;
+    return plan({ ...state, ending: state.ending ?? { outcome: "failed", why } }, stage.answered);
+  }
+  const old = state.suspicions.filter((each) => nowMs - each.sinceMs >= options.patienceMs);
+  if (stage.at !== "steady" || old.length === 0) return stay(state);
+  const { suspect, reporter, why } = mostSuspected(old, stage.plan);
+  const sentence = `cannot be reached by ${nameOf(state, reporter)}: ${why}`;
+  return state.workers.has(suspect)
+    ? onLost(state, suspect, sentence, nowMs)
+    : onStop(state, { outcome: "failed", why: `${suspect} ${sentence}` }, nowMs);
+}
+
+/** Why this worker counts as lost (R8), if it does. A worker that is only cut off from here works on (R13). */
+function silence(state: MembershipState, view: WorkerView, nowMs: number): string | undefined {
+  const { graceMs, silenceMs } = state.options;
+  if (nowMs - state.advancedMs < graceMs) return undefined;
+  if (view.detachedMs !== undefined && nowMs - view.detachedMs >= graceMs) return "lost its connection";
+  const sinceMs = Math.max(view.heardMs, view.quietUntilMs, state.advancedMs);
+  if (nowMs - sinceMs < silenceMs) return undefined;
+  return `has been silent for ${Math.round((nowMs - view.heardMs) / 1000)} s`;
+}
+
+/** R13: the one named by most, then the highest rank. */
+function mostSuspected(suspicions: readonly Suspicion[], plan: Plan): Suspicion {
+  const votes = (suspect: string) => suspicions.filter((each) => each.suspect === suspect).length;
+  const rank = (suspect: string) => rankOf(plan, suspect) ?? -1;
+  return suspicions.reduce((worst, each) => {
+    const difference = votes(each.suspect) - votes(worst.suspect) || rank(each.suspect) - rank(worst.suspect);
+    return difference > 0 ? each : worst;
+  });
+}
+
+function close(state: MembershipState, position: number | undefined): MembershipStep {
+  const outcome = state.ending?.outcome ?? "done";
+  const why = state.ending?.why ?? "every position is applied and saved";
+  const dones = [...state.workers.keys()].map((worker): MembershipOutput => ({ type: "done", worker, why }));
+  const closed: MembershipOutput = { type: "closed", outcome, why, position };
+  return { state: { ...state, stage: { at: "closed" } }, outputs: [...dones, closed] };
+}
+
+function sendAway(state: MembershipState, worker: string): MembershipStep {
+  return { state, outputs: [{ type: "done", worker, why: state.ending?.why ?? "the job is closed" }] };
+}
+
+function isCurrent(state: MembershipState, ballot: Ballot): boolean {
+  return compareBallots(state.ballot, ballot) === 0;
+}
+
+function withWorker(state: MembershipState, worker: string, change: Partial<WorkerView>): MembershipState {
+  const view = state.workers.get(worker);
+  if (view === undefined) return state;
+  return { ...state, workers: new Map(state.workers).set(worker, { ...view, ...change }) };
+}
+
+function nameOf(state: MembershipState, worker: string): string {
+  return state.workers.get(worker)?.name ?? worker;
+}
+
+function noted(state: MembershipState, text: string): MembershipStep {
+  return { state, outputs: [{ type: "note", text }] };
 }
 
 function stay(state: MembershipState): MembershipStep {
