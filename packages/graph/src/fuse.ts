@@ -85,7 +85,7 @@ function joinWindow(context: Context, node: Node): Node | undefined {
   const outputs = signatures.map((signature, index) =>
     index === 0 ? y : { name: `${y.name}:${index}`, ...signature },
   );
-  return { operator: convolutionReluMaxPool as Operator<unknown>, inputs: allInputs, attributes: {}, outputs };
+  return { operator: convolutionReluMaxPool, inputs: allInputs, attributes: {}, outputs };
 }
 
 interface WindowLayers {
@@ -104,7 +104,7 @@ function windowLayers(context: Context, last: Node): WindowLayers | undefined {
       : undefined;
   const pool = isOf(last, maxPool) ? last : isOf(first, maxPool) ? first : undefined;
   if (first === undefined || pool === undefined) return undefined;
-  const biased = context.before(first as Node, addBias);
-  const convolved = context.before((biased ?? first) as Node, convolution);
+  const biased = context.before(first, addBias);
+  const convolved = context.before(biased ?? first, convolution);
   return convolved === undefined ? undefined : { convolved, bias: biased?.inputs[1], pool };
 }

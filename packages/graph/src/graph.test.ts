@@ -22,106 +22,109 @@ function inputs(): Inputs {
   };
 }
 
-const mistakes: readonly { readonly what: string; make(inputs: Inputs): unknown; readonly says: readonly RegExp[] }[] =
-  [
-    {
-      what: "input channels of a convolution",
-      make: ({ g, x }) => g.convolution(x, g.input("w", "float32", [4, 2, 3, 3]), { stride: 1, padding: 1 }),
-      says: [/^convolution: /, /\[2, 3, 8, 8\]/, /\[4, 2, 3, 3\]/, /3 and 2 input channels/],
+const mistakes: readonly {
+  readonly what: string;
+  make: (inputs: Inputs) => unknown;
+  readonly says: readonly RegExp[];
+}[] = [
+  {
+    what: "input channels of a convolution",
+    make: ({ g, x }) => g.convolution(x, g.input("w", "float32", [4, 2, 3, 3]), { stride: 1, padding: 1 }),
+    says: [/^convolution: /, /\[2, 3, 8, 8\]/, /\[4, 2, 3, 3\]/, /3 and 2 input channels/],
+  },
+  {
+    what: "a kernel larger than its input",
+    make: ({ g, x }) => g.convolution(x, g.input("w", "float32", [4, 3, 9, 9]), { stride: 1, padding: 0 }),
+    says: [/^convolution: /, /\[2, 3, 8, 8\]/, /\[4, 3, 9, 9\]/, /larger/],
+  },
+  {
+    what: "features of a dense layer",
+    make: ({ g, features }) => g.dense(features, g.input("w", "float32", [4, 6])),
+    says: [/^dense: /, /\[2, 5\]/, /\[4, 6\]/],
+  },
+  {
+    what: "images into a dense layer",
+    make: ({ g, x }) => g.dense(x, g.input("w", "float32", [4, 192])),
+    says: [/^dense: /, /two axes/, /\[2, 3, 8, 8\]/],
+  },
+  {
+    what: "a bias of another length",
+    make: ({ g, x }) => g.addBias(x, g.input("b", "float32", [8])),
+    says: [/^addBias: /, /\[2, 3, 8, 8\]/, /\[8\]/],
+  },
+  {
+    what: "unequal shapes in a sum",
+    make: ({ g, x, features }) => g.add(x, features),
+    says: [/^add: /, /\[2, 3, 8, 8\]/, /\[2, 5\]/],
+  },
+  {
+    what: "unequal shapes in a concatenation",
+    make: ({ g, x }) => g.concat([x, g.input("y", "float32", [2, 3, 8, 7])]),
+    says: [/^concat: /, /\[2, 3, 8, 8\]/, /\[2, 3, 8, 7\]/],
+  },
+  {
+    what: "a pool larger than its input",
+    make: ({ g, x }) => g.maxPool(x, { kernel: 9, stride: 9, padding: 0 }),
+    says: [/^maxPool: /, /9/, /\[2, 3, 8, 8\]/],
+  },
+  {
+    what: "padding beyond half a kernel",
+    make: ({ g, x }) => g.averagePool(x, { kernel: 2, stride: 2, padding: 2 }),
+    says: [/^averagePool: /, /half a kernel/],
+  },
+  {
+    what: "one value a channel in batch norm",
+    make: ({ g }) => {
+      const parameter = (name: string): Value => g.input(name, "float32", [4]);
+      const x = g.input("one", "float32", [1, 4]);
+      return g.batchNormTraining(x, parameter("scale"), parameter("shift"), { epsilon: 1e-5 });
     },
-    {
-      what: "a kernel larger than its input",
-      make: ({ g, x }) => g.convolution(x, g.input("w", "float32", [4, 3, 9, 9]), { stride: 1, padding: 0 }),
-      says: [/^convolution: /, /\[2, 3, 8, 8\]/, /\[4, 3, 9, 9\]/, /larger/],
+    says: [/^batchNormTraining: /, /more than one value/, /\[1, 4\]/],
+  },
+  {
+    what: "channels of batch norm",
+    make: ({ g, x }) => {
+      const four = g.input("four", "float32", [4]);
+      return g.batchNormTraining(x, four, four, { epsilon: 1e-5 });
     },
-    {
-      what: "features of a dense layer",
-      make: ({ g, features }) => g.dense(features, g.input("w", "float32", [4, 6])),
-      says: [/^dense: /, /\[2, 5\]/, /\[4, 6\]/],
-    },
-    {
-      what: "images into a dense layer",
-      make: ({ g, x }) => g.dense(x, g.input("w", "float32", [4, 192])),
-      says: [/^dense: /, /two axes/, /\[2, 3, 8, 8\]/],
-    },
-    {
-      what: "a bias of another length",
-      make: ({ g, x }) => g.addBias(x, g.input("b", "float32", [8])),
-      says: [/^addBias: /, /\[2, 3, 8, 8\]/, /\[8\]/],
-    },
-    {
-      what: "unequal shapes in a sum",
-      make: ({ g, x, features }) => g.add(x, features),
-      says: [/^add: /, /\[2, 3, 8, 8\]/, /\[2, 5\]/],
-    },
-    {
-      what: "unequal shapes in a concatenation",
-      make: ({ g, x }) => g.concat([x, g.input("y", "float32", [2, 3, 8, 7])]),
-      says: [/^concat: /, /\[2, 3, 8, 8\]/, /\[2, 3, 8, 7\]/],
-    },
-    {
-      what: "a pool larger than its input",
-      make: ({ g, x }) => g.maxPool(x, { kernel: 9, stride: 9, padding: 0 }),
-      says: [/^maxPool: /, /9/, /\[2, 3, 8, 8\]/],
-    },
-    {
-      what: "padding beyond half a kernel",
-      make: ({ g, x }) => g.averagePool(x, { kernel: 2, stride: 2, padding: 2 }),
-      says: [/^averagePool: /, /half a kernel/],
-    },
-    {
-      what: "one value a channel in batch norm",
-      make: ({ g }) => {
-        const parameter = (name: string): Value => g.input(name, "float32", [4]);
-        const x = g.input("one", "float32", [1, 4]);
-        return g.batchNormTraining(x, parameter("scale"), parameter("shift"), { epsilon: 1e-5 });
-      },
-      says: [/^batchNormTraining: /, /more than one value/, /\[1, 4\]/],
-    },
-    {
-      what: "channels of batch norm",
-      make: ({ g, x, labels: _ }) => {
-        const four = g.input("four", "float32", [4]);
-        return g.batchNormTraining(x, four, four, { epsilon: 1e-5 });
-      },
-      says: [/^batchNormTraining: /, /\[2, 3, 8, 8\]/, /\[4\]/],
-    },
-    {
-      what: "statistics of another number of channels",
-      make: ({ g, image }) => g.castNormalise(image, { mean: [0.5], std: [0.5] }),
-      says: [/^castNormalise: /, /\[2, 8, 8, 3\]/, /1 means/],
-    },
-    {
-      what: "labels of another batch",
-      make: ({ g, features }) => g.softmaxCrossEntropySum(features, g.input("three", "int32", [3])),
-      says: [/^softmaxCrossEntropySum: /, /\[2, 5\]/, /\[3\]/],
-    },
-    {
-      what: "a mask of another type",
-      make: ({ g, features }) => g.dropout(features, features, { rate: 0.5 }),
-      says: [/^dropout: /, /float32, uint8/, /float32, float32/],
-    },
-    {
-      what: "another number of elements",
-      make: ({ g, features }) => g.reshape(features, [3, 3]),
-      says: [/^reshape: /, /\[2, 5\]/, /\[3, 3\]/],
-    },
-    {
-      what: "an input's name used twice",
-      make: ({ g }) => g.input("x", "float32", [1]),
-      says: [/two inputs are named x/],
-    },
-    {
-      what: "a gradient of something that is no scalar",
-      make: ({ g, x }) => differentiate(g, x, [x]),
-      says: [/^differentiate: /, /scalar/, /\[2, 3, 8, 8\]/],
-    },
-    {
-      what: "a gradient through an operator that has none",
-      make: ({ g, features }) => differentiate(g, g.sum(g.softmax(features)), [features]),
-      says: [/^differentiate: softmax has no gradient/],
-    },
-  ];
+    says: [/^batchNormTraining: /, /\[2, 3, 8, 8\]/, /\[4\]/],
+  },
+  {
+    what: "statistics of another number of channels",
+    make: ({ g, image }) => g.castNormalise(image, { mean: [0.5], std: [0.5] }),
+    says: [/^castNormalise: /, /\[2, 8, 8, 3\]/, /1 means/],
+  },
+  {
+    what: "labels of another batch",
+    make: ({ g, features }) => g.softmaxCrossEntropySum(features, g.input("three", "int32", [3])),
+    says: [/^softmaxCrossEntropySum: /, /\[2, 5\]/, /\[3\]/],
+  },
+  {
+    what: "a mask of another type",
+    make: ({ g, features }) => g.dropout(features, features, { rate: 0.5 }),
+    says: [/^dropout: /, /float32, uint8/, /float32, float32/],
+  },
+  {
+    what: "another number of elements",
+    make: ({ g, features }) => g.reshape(features, [3, 3]),
+    says: [/^reshape: /, /\[2, 5\]/, /\[3, 3\]/],
+  },
+  {
+    what: "an input's name used twice",
+    make: ({ g }) => g.input("x", "float32", [1]),
+    says: [/two inputs are named x/],
+  },
+  {
+    what: "a gradient of something that is no scalar",
+    make: ({ g, x }) => differentiate(g, x, [x]),
+    says: [/^differentiate: /, /scalar/, /\[2, 3, 8, 8\]/],
+  },
+  {
+    what: "a gradient through an operator that has none",
+    make: ({ g, features }) => differentiate(g, g.sum(g.softmax(features)), [features]),
+    says: [/^differentiate: softmax has no gradient/],
+  },
+];
 
 for (const { what, make, says } of mistakes) {
   test(`a mistake is one sentence that names the operator and both shapes: ${what}`, () => {
@@ -160,7 +163,7 @@ test("what no output needs is left out", () => {
 });
 
 test("values that are not asked for get no gradient, and a value that the loss does not see gets zeros", () => {
-  const { g, x, features, labels: _ } = inputs();
+  const { g, x, features } = inputs();
   const [first, second] = [g.input("w1", "float32", [4, 3, 3, 3]), g.input("w2", "float32", [4, 4, 3, 3])];
   const y = g.convolution(g.convolution(x, first, { stride: 1, padding: 1 }), second, { stride: 1, padding: 1 });
   const [gradient, zeros] = differentiate(g, g.sum(y), [second, features]);

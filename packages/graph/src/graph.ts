@@ -112,8 +112,8 @@ export class GraphBuilder {
       shape,
     }));
     const node: Node<Attributes> = { operator, inputs: [...inputs], attributes, outputs };
-    this.#nodes.push(node as Node);
-    this.#made.set(key, node as Node);
+    this.#nodes.push(node);
+    this.#made.set(key, node);
     return outputs;
   }
 
@@ -191,6 +191,13 @@ export class GraphBuilder {
     shift: Value,
     attributes: { readonly epsilon: number },
   ): { readonly y: Value; readonly mean: Value; readonly variance: Value } {
+    const sharing = this.#nodes.find(
+      ({ operator, inputs }) =>
+        operator.name === batchNormTraining.name && (inputs.includes(scale) || inputs.includes(shift)),
+    );
+    if (sharing !== undefined && sharing.inputs[0] !== x) {
+      throw new Error(`batchNormTraining: ${scale.name} and ${shift.name} already belong to another batch norm`);
+    }
     const outputs = this.applyAll(batchNormTraining, [x, scale, shift], attributes);
     return { y: at(outputs, 0), mean: at(outputs, 1), variance: at(outputs, 2) };
   }

@@ -89,12 +89,13 @@ export const batchNormTraining: Operator<Epsilon> = {
   },
   emit(onnx, { inputs, attributes: { epsilon } }, names) {
     const { shape } = at(inputs, 0);
-    const channels = at(shape, 1);
-    const zeros = onnx.floats(Array.from({ length: channels }, () => 0));
-    // momentum 0: the "running" outputs are the batch's own mean and biased variance.
+    const [, scale = "", shift = ""] = names;
+    // momentum 0: the "running" outputs are the batch's own mean and biased variance. ONNX Runtime writes them into the
+    // buffers of the two running inputs, constants included, so each node needs two zero tensors that are nobody else's.
+    const running = [onnx.op("Sub", [scale, scale]), onnx.op("Sub", [shift, shift])];
     const [y = "", mean = "", biased = ""] = onnx.ops(
       "BatchNormalization",
-      [...names, zeros, zeros],
+      [...names, ...running],
       { epsilon: { float: epsilon }, momentum: { float: 0 }, training_mode: 1 },
       3,
     );
@@ -135,9 +136,11 @@ export const batchNormGradient: Operator<Epsilon> = {
     const gain = onnx.op("Div", [scale, deviation]);
     const slope = onnx.op("Mul", [onnx.op("Div", [dScale, deviation]), onnx.scalar(-1 / count)]);
     const level = onnx.op("Mul", [dShift, onnx.scalar(-1 / count)]);
-    const along = onnx.op("Mul", [centred, perChannel(slope)]);
-    const inside = onnx.op("Add", [onnx.op("Add", [dy, along]), perChannel(level)]);
-    return [onnx.op("Mul", [inside, perChannel(gain)]), dScale, dShift];
+    // gain * (slope * c + level): an inference node with mean 0 and variance 1 is one pass, where Mul and Add are two.
+    const [zeros, unit] = [0, 1].map((value) => onnx.floats(Array.from({ length: channels }, () => value)));
+    const affine = [centred, onnx.op("Mul", [gain, slope]), onnx.op("Mul", [gain, level]), zeros ?? "", unit ?? ""];
+    const correction = onnx.op("BatchNormalization", affine, { epsilon: { float: 0 } });
+    return [onnx.op("Add", [onnx.op("Mul", [dy, perChannel(gain)]), correction]), dScale, dShift];
   },
 };
 
