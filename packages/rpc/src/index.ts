@@ -72,6 +72,7 @@ export { Batch, BatchesRequest } from "./gen/lockstep/v1/data.js";
 export { type Address, formatAddress, isLoopback, parseAddress } from "./address.js";
 export { decodeBatch, decodeFrame, encodeBatch, encodeFrame } from "./bulk.js";
 export { callUnary, readStream } from "./call.js";
+export { crc32c } from "./crc32c.js";
 export { openClient } from "./channel.js";
 export { defaultListenAddress, startServer } from "./server.js";
 export { RpcError, Status } from "./status.js";

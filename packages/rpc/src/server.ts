@@ -65,7 +65,10 @@ function bind(server: Server, address: string, where: string): Promise<number> {
 
 function stop(server: Server, graceMs: number): Promise<void> {
   return new Promise((resolve) => {
-    const cut = setTimeout(() => server.forceShutdown(), graceMs);
+    const cut = setTimeout(() => {
+      server.forceShutdown();
+      resolve(); // a caller that does not read keeps its connection until keepalive gives it up: nobody waits for that
+    }, graceMs);
     server.tryShutdown(() => {
       clearTimeout(cut);
       server.forceShutdown(); // idle connections too: nothing of this listener outlives it
