@@ -6,7 +6,7 @@
  */
 import { openSync, writeSync } from "node:fs";
 
-export const logLevels = ["debug", "info", "warn", "error"] as const;
+export const logLevels = ["trace", "debug", "info", "warn", "error"] as const;
 export type LogLevel = (typeof logLevels)[number];
 
 /** What an entry carries beside its message; an error is written as its message and, in files, its stack. */
@@ -15,8 +15,11 @@ export type LogFields = Readonly<Record<string, unknown>>;
 export interface Log {
   /** The lowest level that is written. */
   readonly level: LogLevel;
-  /** Whether debug entries are written: costly messages are built behind it. */
+  /** Whether debug entries (about one a step) are written: costly messages are built behind it. */
   readonly isDebug: boolean;
+  /** Whether trace entries (many a step) are written. */
+  readonly isTrace: boolean;
+  trace(message: string, fields?: LogFields): void;
   debug(message: string, fields?: LogFields): void;
   info(message: string, fields?: LogFields): void;
   warn(message: string, fields?: LogFields): void;
@@ -57,7 +60,9 @@ export function openLog(options: LogOptions): Log {
     };
     return {
       level,
-      isDebug: level === "debug",
+      isDebug: lowest <= logLevels.indexOf("debug"),
+      isTrace: level === "trace",
+      trace: at("trace"),
       debug: at("debug"),
       info: at("info"),
       warn: at("warn"),
