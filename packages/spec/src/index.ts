@@ -1,3 +1,4 @@
+export { formatSpec } from "./format.js";
 export { InputError } from "./input-error.js";
 export { checkWorkers, defaultMicroBatches, microBatchSamples, resolveMicroBatches } from "./micro-batches.js";
 export { parseJobSpec, parseSpecText } from "./parse.js";

@@ -1,0 +1,120 @@
+// What clients ask for: submit, explain, get, list, watch, cancel. Every job of this process is here, by name.
+
+import {
+  JobPhase,
+  type JobServiceServer,
+  jobService,
+  RpcError,
+  type ServedService,
+  Status,
+  streamMethod,
+  unaryMethod,
+} from "@lockstep/rpc";
+import { type JobSpec, parseJobSpec } from "@lockstep/spec";
+import type { Log } from "@lockstep/telemetry";
+import { explain } from "./explain.js";
+import { Job, messageOf } from "./job.js";
+import type { Launcher } from "./launch/launcher.js";
+import { outline } from "./prepare.js";
+import { makeRunFolder } from "./store/artifacts.js";
+import type { Store } from "./store/database.js";
+import { Supervisor } from "./supervisor.js";
+
+export interface JobsOptions {
+  readonly store: Store;
+  readonly launcher: Launcher;
+  readonly runsFolder: string;
+  readonly token: string | undefined;
+  readonly log: Log;
+}
+
+interface Running {
+  readonly job: Job;
+  readonly supervisor: Supervisor;
+  readonly ended: Promise<void>;
+}
+
+/** Jobs that run at once: each has processes of its own, and they share this machine. */
+const runningMax = 4;
+
+export class Jobs {
+  readonly #options: JobsOptions;
+  readonly #jobs = new Map<string, Running>();
+  /** host:port of this coordinator; known once it listens. */
+  address = "";
+
+  constructor(options: JobsOptions) {
+    this.#options = options;
+  }
+
+  /** The supervisor of a job that runs here. @throws RpcError NOT_FOUND */
+  supervisorOf(job: string): Supervisor {
+    return this.#find(job).supervisor;
+  }
+
+  get service(): ServedService {
+    const implementation: JobServiceServer = {
+      submit: unaryMethod(({ specJson, origin }) => this.#submit(parse(specJson, origin))),
+      explain: unaryMethod(async ({ specJson, origin }) => {
+        const outlined = await outline(parse(specJson, origin));
+        return { specJson: JSON.stringify(outlined.spec), text: explain(outlined) };
+      }),
+      get: unaryMethod(({ job }) => this.#get(job)),
+      list: unaryMethod(() => ({ jobs: this.#options.store.jobs().map(messageOf) })),
+      watch: streamMethod(({ job, afterSequence }, { signal }) => this.#find(job).job.watch(afterSequence, signal)),
+      cancel: unaryMethod(({ job }) => this.#cancel(job)),
+    };
+    return { definition: jobService, implementation };
+  }
+
+  /** Every job ends, saving what it has. */
+  async close(why: string): Promise<void> {
+    for (const { supervisor } of this.#jobs.values()) supervisor.cancel(why);
+    await Promise.all([...this.#jobs.values()].map(({ ended }) => ended));
+  }
+
+  async #submit(spec: JobSpec) {
+    const { store, launcher, runsFolder, token, log } = this.#options;
+    const outlined = await outline(spec);
+    const running = [...this.#jobs.values()].filter(({ job }) => !job.ended).length;
+    if (running >= runningMax)
+      throw new RpcError(Status.RESOURCE_EXHAUSTED, `${running} jobs run already; at most ${runningMax} at once.`);
+    const { run, folder } = makeRunFolder(runsFolder, spec.name);
+    const job = new Job(store, run, folder, JSON.stringify({ ...outlined.spec, name: run }));
+    const supervisor = new Supervisor({
+      job,
+      outline: { ...outlined, spec: { ...outlined.spec, name: run } },
+      store,
+      launcher,
+      address: this.address,
+      token,
+      log,
+    });
+    const { workers, dataShards } = spec.cluster;
+    job.tell({ type: "job", run, folder, workers, dataShards });
+    this.#jobs.set(run, { job, supervisor, ended: supervisor.run() });
+    return job.message();
+  }
+
+  #get(job: string) {
+    const stored = this.#options.store.jobs().find((each) => each.job === job);
+    if (stored === undefined) throw new RpcError(Status.NOT_FOUND, `There is no job "${job}".`);
+    return messageOf(stored);
+  }
+
+  #cancel(name: string) {
+    const { job, supervisor } = this.#find(name);
+    if (job.state.phase !== JobPhase.PUBLISHING) supervisor.cancel("cancelled on request");
+    return job.message();
+  }
+
+  #find(job: string): Running {
+    const running = this.#jobs.get(job);
+    if (running === undefined) throw new RpcError(Status.NOT_FOUND, `There is no job "${job}" in this coordinator.`);
+    return running;
+  }
+}
+
+function parse(specJson: string, origin: string): JobSpec {
+  return parseJobSpec(specJson, { origin: origin === "" ? "job spec" : origin, baseFolder: process.cwd() });
+}

@@ -1,0 +1,127 @@
+// The coordinator's memory in one SQLite file: incarnation, jobs, plans, records, events. Every write is durable when the
+// call returns (journal in WAL mode, synchronous full).
+
+import { mkdirSync } from "node:fs";
+import { dirname } from "node:path";
+import { InputError } from "@lockstep/spec";
+import Database from "libsql";
+
+export interface StoredJob {
+  readonly job: string;
+  /** packages/rpc's JobPhase as a number. */
+  readonly phase: number;
+  readonly specJson: string;
+  readonly runFolder: string;
+  readonly reason: string;
+  readonly summaryJson: string;
+  readonly exitCode: number;
+}
+
+export interface StoredEvent {
+  readonly sequence: number;
+  readonly eventJson: string;
+}
+
+/** Raised when the tables change in a way that an older version cannot read. */
+const schemaVersion = 1;
+
+const schema = `
+  CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL);
+  CREATE TABLE IF NOT EXISTS jobs (
+    job TEXT PRIMARY KEY, phase INTEGER NOT NULL, spec_json TEXT NOT NULL, run_folder TEXT NOT NULL,
+    reason TEXT NOT NULL, summary_json TEXT NOT NULL, exit_code INTEGER NOT NULL);
+  CREATE TABLE IF NOT EXISTS plans (
+    job TEXT NOT NULL, incarnation INTEGER NOT NULL, counter INTEGER NOT NULL, plan BLOB NOT NULL,
+    PRIMARY KEY (job, incarnation, counter)) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS records (
+    job TEXT NOT NULL, position INTEGER NOT NULL, record BLOB NOT NULL, PRIMARY KEY (job, position)) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS events (
+    job TEXT NOT NULL, sequence INTEGER NOT NULL, event_json TEXT NOT NULL, PRIMARY KEY (job, sequence)) WITHOUT ROWID;
+`;
+
+export class Store {
+  readonly #database: Database.Database;
+  /** Of this process: higher than that of every process before on the same file (R4). */
+  readonly incarnation: number;
+
+  /** @throws InputError when the file is not a store, or one of a newer version */
+  constructor(path: string) {
+    this.#database = open(path);
+    this.incarnation = this.#raiseIncarnation();
+  }
+
+  #raiseIncarnation(): number {
+    const raise = this.#database.transaction(() => {
+      this.#database.prepare("INSERT OR IGNORE INTO meta VALUES ('incarnation', 0)").run();
+      this.#database.prepare("UPDATE meta SET value = value + 1 WHERE key = 'incarnation'").run();
+      return this.#database.prepare("SELECT value FROM meta WHERE key = 'incarnation'").get() as { value: number };
+    });
+    return raise().value;
+  }
+
+  putJob(job: StoredJob): void {
+    this.#database
+      .prepare("INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?)")
+      .run(job.job, job.phase, job.specJson, job.runFolder, job.reason, job.summaryJson, job.exitCode);
+  }
+
+  jobs(): StoredJob[] {
+    return this.#database
+      .prepare(
+        `SELECT job, phase, spec_json AS specJson, run_folder AS runFolder, reason, summary_json AS summaryJson,
+                exit_code AS exitCode FROM jobs ORDER BY rowid`,
+      )
+      .all() as StoredJob[];
+  }
+
+  putPlan(job: string, ballot: { incarnation: number; counter: number }, plan: Uint8Array): void {
+    const statement = this.#database.prepare("INSERT INTO plans VALUES (?, ?, ?, ?)");
+    statement.run(job, ballot.incarnation, ballot.counter, Buffer.from(plan));
+  }
+
+  /** First write wins (R6). All of them or none. */
+  putRecords(job: string, records: readonly { readonly position: number; readonly bytes: Uint8Array }[]): void {
+    const statement = this.#database.prepare("INSERT OR IGNORE INTO records VALUES (?, ?, ?)");
+    const write = this.#database.transaction(() => {
+      for (const record of records) statement.run(job, record.position, Buffer.from(record.bytes));
+    });
+    write();
+  }
+
+  putEvent(job: string, event: StoredEvent): void {
+    this.#database.prepare("INSERT INTO events VALUES (?, ?, ?)").run(job, event.sequence, event.eventJson);
+  }
+
+  events(job: string, afterSequence: number): StoredEvent[] {
+    return this.#database
+      .prepare("SELECT sequence, event_json AS eventJson FROM events WHERE job = ? AND sequence > ? ORDER BY sequence")
+      .all(job, afterSequence) as StoredEvent[];
+  }
+
+  close(): void {
+    this.#database.close();
+  }
+}
+
+function open(path: string): Database.Database {
+  try {
+    mkdirSync(dirname(path), { recursive: true });
+    const database = new Database(path);
+    database.pragma("journal_mode = WAL");
+    database.pragma("synchronous = FULL");
+    database.exec(schema);
+    database.prepare("INSERT OR IGNORE INTO meta VALUES ('schema', ?)").run(schemaVersion);
+    const found = database.prepare("SELECT value FROM meta WHERE key = 'schema'").get() as { value: number };
+    if (found.value === schemaVersion) return database;
+    database.close();
+    throw new Error(`schema ${found.value}, this version knows ${schemaVersion}`);
+  } catch (cause) {
+    const found = cause instanceof Error ? cause.message : String(cause);
+    throw new InputError({
+      where: `store ${path}`,
+      found,
+      allowed: "a writable path, or a store of this version",
+      cause,
+    });
+  }
+}

@@ -1,0 +1,345 @@
+// One running job from its outline to its end: starts its processes, brings them together, and turns what they report into
+// events and files. What is decided about members is decided in packages/protocol.
+
+import { join } from "node:path";
+import { encodeManifest } from "@lockstep/dataset";
+import { parametersSha256 } from "@lockstep/model";
+import { type MembershipOutput, newMembership, type ShardMap, trainingSteps } from "@lockstep/protocol";
+import { type Assignment, JobPhase, Plan, PositionRecord } from "@lockstep/rpc";
+import { formatSpec, InputError, type ResolvedJobSpec, specHash, type SummaryEvent } from "@lockstep/spec";
+import type { Log } from "@lockstep/telemetry";
+import { Accounting } from "./accounting.js";
+import { DataShards } from "./data-shards.js";
+import { exitCodes, type Job } from "./job.js";
+import type { Launched, Launcher, LaunchRequest } from "./launch/launcher.js";
+import { Members } from "./members.js";
+import { givenNormalization, measuredNormalization } from "./normalization.js";
+import { type Outline, type Prepared, resolved, withManifest } from "./prepare.js";
+import { checkpointState, MetricsFile, pullArtifacts } from "./publication.js";
+import { writeFileWhole } from "./store/artifacts.js";
+import type { Store } from "./store/database.js";
+import { threadBudget } from "./thread-budget.js";
+
+export interface SupervisorOptions {
+  readonly job: Job;
+  readonly outline: Outline;
+  readonly store: Store;
+  readonly launcher: Launcher;
+  /** host:port of this coordinator, as children reach it. */
+  readonly address: string;
+  readonly token: string | undefined;
+  readonly log: Log;
+}
+
+const heartbeatMs = 200;
+const patienceMs = 5_000;
+const graceMs = 10_000;
+const silenceMs = 60_000;
+const tickMs = 500;
+/** Between being asked to end and being made to. */
+const stopGraceMs = 5_000;
+/** Loading the manifest, starting a runtime: more means that something hangs. */
+const startMsMax = 120_000;
+
+/** Why a job ends early; the first reason stands. */
+class Stopped extends Error {
+  readonly outcome: "cancelled" | "failed";
+  constructor(outcome: "cancelled" | "failed", why: string) {
+    super(why);
+    this.outcome = outcome;
+  }
+}
+
+export class Supervisor {
+  readonly #options: SupervisorOptions;
+  readonly #abort = new AbortController();
+  readonly #children: Launched[] = [];
+  readonly #started = performance.now();
+  #closing = false;
+  #shards: DataShards | undefined;
+  #members: Members | undefined;
+  #manifest: Uint8Array | undefined;
+  #files: string[] = [];
+
+  constructor(options: SupervisorOptions) {
+    this.#options = options;
+  }
+
+  get shards(): DataShards | undefined {
+    return this.#shards;
+  }
+
+  get members(): Members | undefined {
+    return this.#members;
+  }
+
+  /** The encoded manifest, once every file is hashed. */
+  get manifest(): Uint8Array | undefined {
+    return this.#manifest;
+  }
+
+  /** A person's wish: takes effect at the next position; what is trained is saved. */
+  cancel(why: string): void {
+    this.#stop(new Stopped("cancelled", why));
+  }
+
+  /** To the job's end, whatever it is; never throws. */
+  async run(): Promise<void> {
+    const { job, log } = this.#options;
+    const ticker = setInterval(() => this.#members?.advance({ type: "tick" }), tickMs);
+    try {
+      await this.#train();
+    } catch (error) {
+      log.error(error instanceof Error ? (error.stack ?? error.message) : String(error));
+      this.#fail(error);
+    } finally {
+      clearInterval(ticker);
+      this.#closing = true;
+      await this.#shards?.dismiss("the job is closed");
+      await Promise.all(this.#children.map((child) => child.stop(stopGraceMs)));
+      log.info(`job ${job.job} ended: ${JSON.stringify(job.state)}`);
+    }
+  }
+
+  async #train(): Promise<void> {
+    const { job, outline } = this.#options;
+    const { signal } = this.#abort;
+    job.tell({ type: "phase", phase: "preparing" });
+    const prepared = await this.#hashFiles();
+    const { spec, shards } = await this.#startShards(prepared);
+    signal.throwIfAborted();
+    const specJson = JSON.stringify(spec);
+    const specFile = join(job.runFolder, "spec.yaml");
+    writeFileWhole(specFile, formatSpec(spec));
+    this.#files.push(specFile);
+    const metrics = new MetricsFile(job.runFolder);
+    this.#files.push(metrics.path);
+    const accounting = new Accounting({
+      timetable: outline.timetable,
+      splits: prepared.manifest.splits,
+      seed: spec.seed,
+      tell: (event) => job.tell(event),
+      metric: (line) => metrics.write(line),
+      now: () => performance.now(),
+    });
+    try {
+      const closed = await this.#runMembers(prepared, spec, shards, accounting, () => {
+        job.enter({ phase: JobPhase.TRAINING }, specJson);
+        job.tell({ type: "phase", phase: "training" });
+      });
+      this.#end(closed, spec, accounting);
+    } finally {
+      metrics.close();
+    }
+  }
+
+  async #hashFiles(): Promise<Prepared> {
+    const { job, outline, log } = this.#options;
+    const prepared = await withManifest(outline, () => undefined, this.#abort.signal);
+    const { timetable, source } = outline;
+    this.#manifest = encodeManifest(prepared.manifest);
+    log.info(`dataset ${prepared.manifest.digest}: ${source.labels.length} samples in ${source.files.length} files`);
+    job.tell({
+      type: "dataset",
+      path: source.root,
+      format: source.format,
+      classes: source.classes,
+      train: timetable.trainSamples,
+      validation: timetable.validationSamples,
+      test: timetable.testSamples,
+      digest: prepared.manifest.digest,
+    });
+    return prepared;
+  }
+
+  async #startShards(prepared: Prepared): Promise<{ spec: ResolvedJobSpec; shards: ShardMap }> {
+    const { job, outline } = this.#options;
+    const { cluster, dataset, determinism } = outline.spec;
+    const budget = threadBudget(cluster);
+    const shards = new DataShards({
+      count: cluster.dataShards,
+      strict: determinism === "strict",
+      assignment: {
+        job: job.job,
+        specJson: JSON.stringify(outline.spec),
+        datasetDigest: prepared.manifest.digest,
+        cacheBytesMax: cluster.cacheMiB * 2 ** 20,
+        decodeThreads: budget.dataShard,
+        heartbeatMs,
+      },
+      failed: (sentence) => this.#stop(new Stopped("failed", sentence)),
+    });
+    this.#shards = shards;
+    this.#launch("data-shard", cluster.dataShards, budget.dataShard);
+    const signal = AbortSignal.any([this.#abort.signal, AbortSignal.timeout(startMsMax)]);
+    await shards.ready(signal);
+    const given = givenNormalization(outline.spec, dataset.channels);
+    const { trainSamples } = outline.timetable;
+    const normalize =
+      given ?? measuredNormalization(await shards.measure(trainSamples, this.#abort.signal), dataset.channels);
+    return { spec: resolved(outline, normalize), shards: await shards.announce(outline.shards) };
+  }
+
+  /** Workers from their start to the closed generation. */
+  #runMembers(
+    prepared: Prepared,
+    spec: ResolvedJobSpec,
+    shards: ShardMap,
+    accounting: Accounting,
+    begun: () => void,
+  ): Promise<Extract<MembershipOutput, { type: "closed" }>> {
+    const { job, outline, store, log } = this.#options;
+    const { timetable } = outline;
+    const limits = { workersWanted: spec.cluster.workers, patienceMs, graceMs, silenceMs };
+    const membership = newMembership({
+      ...limits,
+      job: job.job,
+      incarnation: store.incarnation,
+      microBatches: timetable.microBatches,
+      shards,
+    });
+    return new Promise((resolve) => {
+      const members = new Members({
+        membership,
+        assignment: this.#assignment(prepared, spec),
+        strict: spec.determinism === "strict",
+        now: () => performance.now(),
+        nameOf: (processId) => this.#children.find((child) => child.processId === processId)?.name,
+        records: (records) => this.#record(records, accounting),
+        store: (plan) => {
+          store.putPlan(job.job, plan.ballot, Plan.encode(plan).finish());
+          if (plan.end === undefined) begun();
+        },
+        storeArtifacts: (output, address) => void this.#storeArtifacts(output.artifacts, address),
+        closed: resolve,
+        note: (text) => log.info(text),
+      });
+      this.#members = members;
+      const stop = (): void => {
+        const { reason } = this.#abort.signal;
+        const { outcome, message } = reason instanceof Stopped ? reason : new Stopped("failed", String(reason));
+        members.advance({ type: "stop", ending: { outcome, why: message } });
+      };
+      if (this.#abort.signal.aborted) stop();
+      else this.#abort.signal.addEventListener("abort", stop, { once: true });
+      this.#launch("worker", spec.cluster.workers, threadBudget(spec.cluster).worker);
+    });
+  }
+
+  #assignment(prepared: Prepared, spec: ResolvedJobSpec): Assignment {
+    const { trainSamples, validationSamples, testSamples } = prepared.timetable;
+    return {
+      job: this.#options.job.job,
+      specJson: JSON.stringify(spec),
+      classes: [...prepared.manifest.classes],
+      trainSamples,
+      validationSamples,
+      testSamples,
+      threads: threadBudget(spec.cluster).worker,
+      heartbeatMs,
+      patienceMs,
+      specHash: specHash(spec).first64,
+      datasetDigest: prepared.manifest.digest,
+    };
+  }
+
+  #launch(service: LaunchRequest["service"], count: number, threads: number): void {
+    const { job, launcher, address, token, log } = this.#options;
+    for (let number = 1; number <= count; number++) {
+      const name = `${service}-${number}`;
+      const request = { name, service, job: job.job, coordinator: address, runFolder: job.runFolder, threads, token };
+      const child = launcher.launch({ ...request, listen: "127.0.0.1:0", advertise: undefined });
+      this.#children.push(child);
+      log.info(`started ${name}, process ${child.processId}`);
+      void child.ended.then(({ ok, sentence }) => this.#onChildEnded(child, ok, sentence));
+    }
+  }
+
+  #onChildEnded(child: Launched, ok: boolean, sentence: string): void {
+    if (this.#closing || (this.#members?.closed === true && ok)) return;
+    const known = this.#members?.processEnded(child.processId, sentence.replace(`${child.name} `, "")) ?? false;
+    if (!known) this.#stop(new Stopped("failed", sentence));
+  }
+
+  /** A difference, or samples that were not due, is an alarm: the job stops and keeps what it has. */
+  #record(records: readonly PositionRecord[], accounting: Accounting): number {
+    try {
+      const counted = records.flatMap((record) => accounting.add(record));
+      const stored = counted.map((each) => ({ position: each.position, bytes: PositionRecord.encode(each).finish() }));
+      this.#options.store.putRecords(this.#options.job.job, stored);
+    } catch (error) {
+      this.#stop(new Stopped("failed", (error as Error).message));
+    }
+    return accounting.counted;
+  }
+
+  async #storeArtifacts(
+    artifacts: readonly { name: string; bytes: number; sha256: string }[],
+    address: string,
+  ): Promise<void> {
+    const { job, token } = this.#options;
+    job.enter({ phase: JobPhase.PUBLISHING });
+    job.tell({ type: "phase", phase: "publishing" });
+    try {
+      const writer = { job: job.job, address, token };
+      const paths = await pullArtifacts(writer, artifacts, job.runFolder, AbortSignal.timeout(startMsMax * 5));
+      this.#files.unshift(...paths);
+      this.#members?.advance({ type: "stored" });
+    } catch (error) {
+      this.#members?.advance({ type: "not-stored", why: (error as Error).message });
+    }
+  }
+
+  #end(closed: Extract<MembershipOutput, { type: "closed" }>, spec: ResolvedJobSpec, accounting: Accounting): void {
+    const { job } = this.#options;
+    const { outcome, why, position } = closed;
+    const summary =
+      position === undefined ? undefined : this.#summary(position, spec, accounting, outcome === "cancelled");
+    if (outcome === "failed") {
+      if (summary !== undefined) job.tell({ type: "checkpoint", position: position ?? 0, files: summary.files });
+      return this.#fail(new Stopped("failed", why));
+    }
+    if (summary !== undefined) job.tell(summary);
+    if (outcome === "cancelled") return job.enter({ phase: JobPhase.CANCELLED, reason: why, summary });
+    if (summary === undefined) return this.#fail(new Error("the job closed without its files"));
+    return job.enter({ phase: JobPhase.SUCCEEDED, summary });
+  }
+
+  #summary(position: number, spec: ResolvedJobSpec, accounting: Accounting, cancelled: boolean): SummaryEvent {
+    const { job, outline } = this.#options;
+    const state = checkpointState(job.runFolder, spec, outline.source.classes.length);
+    return {
+      type: "summary",
+      run: job.job,
+      workers: spec.cluster.workers,
+      parametersSha256: parametersSha256(state),
+      ...accounting.figures(),
+      steps: trainingSteps(outline.timetable, position),
+      files: this.#files,
+      seconds: (performance.now() - this.#started) / 1000,
+      cancelled,
+    };
+  }
+
+  /** Before there are members it ends the job; from then on it is a ballot. */
+  #stop(reason: Stopped): void {
+    if (!this.#abort.signal.aborted) this.#abort.abort(reason);
+  }
+
+  #fail(error: unknown): void {
+    const { job } = this.#options;
+    const message = error instanceof Error ? error.message : String(error);
+    if (error instanceof Stopped && error.outcome === "cancelled") {
+      job.tell({ type: "log", level: "warn", source: "coordinator", message: `${message}; nothing was trained yet` });
+      return job.enter({ phase: JobPhase.CANCELLED, reason: message, summary: undefined });
+    }
+    const exitCode = exitCodeOf(error);
+    job.tell({ type: "error", message, exitCode });
+    job.enter({ phase: JobPhase.FAILED, reason: message, exitCode });
+  }
+}
+
+function exitCodeOf(error: unknown): number {
+  if (error instanceof InputError) return exitCodes.badInput;
+  return error instanceof Stopped ? exitCodes.failed : exitCodes.internal;
+}

@@ -1,0 +1,22 @@
+import { availableParallelism } from "node:os";
+import type { ClusterSpec } from "@lockstep/spec";
+
+/** Threads that each process of a job on this machine keeps to, one at least. */
+export interface ThreadBudget {
+  /** Computing, of each worker. */
+  readonly worker: number;
+  /** Decoding, of each data-shard. */
+  readonly dataShard: number;
+}
+
+/**
+ * Workers share all threads: computing is what a step waits for. Data-shards decode ahead of it on half as many; where every
+ * image is cached, they need next to none.
+ */
+export function threadBudget(cluster: ClusterSpec): ThreadBudget {
+  const threads = cluster.threads === 0 ? availableParallelism() : cluster.threads;
+  return {
+    worker: Math.max(1, Math.floor(threads / cluster.workers)),
+    dataShard: Math.max(1, Math.floor(threads / 2 / cluster.dataShards)),
+  };
+}
