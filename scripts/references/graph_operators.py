@@ -153,6 +153,8 @@ case("softmax", "softmax", lambda x: F.softmax(x, 1), [("wide", (3, 5))], gradie
 for kind in ("value", "wide"):
     case(f"softmaxCrossEntropySum of {kind} logits", "softmaxCrossEntropySum",
          lambda x, labels: F.cross_entropy(x, labels.long(), reduction="sum"), [(kind, (4, 5)), ("label", (4,))], {"classes": 5})
+    case(f"softmaxCrossEntropy of {kind} logits", "softmaxCrossEntropy",
+         lambda x, labels: F.cross_entropy(x, labels.long(), reduction="none"), [(kind, (4, 5)), ("label", (4,))], {"classes": 5})
 case("argMax, with ties", "argMax", lambda x: torch.stack([(row == row.max()).nonzero()[0, 0] for row in x]), [("levels", (6, 5))], gradient=False)
 case("countEqual", "countEqual", lambda a, b: (a == b).sum(), [("label", (20,)), ("label", (20,))], {"classes": 3}, gradient=False)
 
@@ -174,6 +176,23 @@ for kind, n, i, o, size in [("value", 1, 1, 2, (4, 4)), ("value", 2, 3, 4, (6, 8
     case(f"convolution, bias, relu, pool: {text}", "convolutionBiasReluPool", layers("relu", "pool"), [*inputs, bias])
     case(f"convolution, bias, pool, relu: {text}", "convolutionBiasPoolRelu", layers("pool", "relu"), [*inputs, bias])
     case(f"convolution, relu, pool: {text}", "convolutionReluPool", layers("relu", "pool"), inputs)
+
+
+def first_layers(statistics, dense):
+    def compute(image, w, b, *parameters):
+        mean, std = (torch.tensor(statistics[key], dtype=torch.float64) for key in ("mean", "std"))
+        y = F.max_pool2d(torch.relu(F.conv2d(((image / 255 - mean) / std).permute(0, 3, 1, 2), w, b, padding=1)), 2)
+        return F.linear(y.flatten(1), *parameters) if dense else y
+    return compute
+
+
+for n, channels, o, height, width in [(3, 3, 4, 6, 8), (1, 1, 2, 4, 4), (2, 3, 3, 2, 4), (2, 3, 2, 4, 2)]:
+    statistics = {"mean": [0.5, 0.4, 0.3][:channels], "std": [0.25, 0.3, 0.2][:channels]}
+    layers_inputs = [("byte", (n, height, width, channels)), ("small", (o, channels, 3, 3)), ("small", (o,))]
+    text = f"{n}x{height}x{width}x{channels} to {o}"
+    case(f"image to pool: {text}", "imageToPool", first_layers(statistics, False), layers_inputs, statistics)
+    dense_inputs = [("value", (5, o * height * width // 4)), ("value", (5,))]
+    case(f"image to dense: {text}", "imageToDense", first_layers(statistics, True), [*layers_inputs, *dense_inputs], statistics)
 
 
 def residual(x, w, v):

@@ -1,11 +1,11 @@
 import { fusePatterns } from "./fuse.js";
-import { at, elementCount, expectTypes, shapeText } from "./operator.js";
+import { at, elementCount, shapeText } from "./operator.js";
 import type { ElementType, Node, Operator, Shape, Value } from "./operator.js";
 import { convolution } from "./operators/convolution.js";
 import type { ConvolutionAttributes } from "./operators/convolution.js";
 import { add, dropout, isPositive, mul, relu, scaleBy } from "./operators/elementwise.js";
 import { dense } from "./operators/linear.js";
-import { argMax, countEqual, softmax, softmaxCrossEntropySum } from "./operators/loss.js";
+import { argMax, countEqual, softmax, softmaxCrossEntropy, softmaxCrossEntropySum } from "./operators/loss.js";
 import { concat, constant, reshape } from "./operators/movement.js";
 import { batchNormInference, batchNormTraining, castNormalise } from "./operators/normalisation.js";
 import type { ChannelStatistics } from "./operators/normalisation.js";
@@ -101,8 +101,12 @@ export class GraphBuilder {
     inputs: readonly Value[],
     attributes: Attributes,
   ): readonly Value[] {
-    const key = `${operator.name}(${inputs.map((input) => input.name).join(", ")}) ${JSON.stringify(attributes)}`;
-    const known = operator === constant ? undefined : this.#made.get(key);
+    // Constants are told apart by their object: their values may be a whole model's parameters.
+    const key =
+      operator.name === constant.name
+        ? undefined
+        : `${operator.name}(${inputs.map((input) => input.name).join(", ")}) ${JSON.stringify(attributes)}`;
+    const known = key === undefined ? undefined : this.#made.get(key);
     if (known !== undefined) return known.outputs;
     const signatures = operator.infer(inputs, attributes);
     const serial = ++this.#serial;
@@ -113,7 +117,7 @@ export class GraphBuilder {
     }));
     const node: Node<Attributes> = { operator, inputs: [...inputs], attributes, outputs };
     this.#nodes.push(node);
-    this.#made.set(key, node);
+    if (key !== undefined) this.#made.set(key, node);
     return outputs;
   }
 
@@ -249,9 +253,13 @@ export class GraphBuilder {
     return this.apply(softmax, [logits], {});
   }
 
-  /** Cross-entropy of softmax(logits [N, K]) against labels (int32 [N], each below K), SUMMED over the N samples. */
+  /** Cross-entropy of softmax(logits [N, K]) against labels (int32 [N], each below K): [N], one a sample. */
+  softmaxCrossEntropy(logits: Value, labels: Value): Value {
+    return this.apply(softmaxCrossEntropy, [logits, labels], {});
+  }
+
+  /** The same, SUMMED over the N samples: the loss to differentiate. */
   softmaxCrossEntropySum(logits: Value, labels: Value): Value {
-    expectTypes("softmaxCrossEntropySum", [logits, labels], ["float32", "int32"]);
     return this.apply(softmaxCrossEntropySum, [logits, labels], {});
   }
 

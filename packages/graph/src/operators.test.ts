@@ -69,6 +69,7 @@ const builds: Readonly<Record<string, Build>> = {
   batchNormInference: (g, [x, scale, shift, mean, variance], a) =>
     g.batchNormInference(x, scale, shift, mean, variance, a),
   softmax: (g, [x]) => g.softmax(x),
+  softmaxCrossEntropy: (g, [x, labels]) => g.softmaxCrossEntropy(x, labels),
   softmaxCrossEntropySum: (g, [x, labels]) => g.softmaxCrossEntropySum(x, labels),
   argMax: (g, [x]) => g.argMax(x),
   countEqual: (g, [a, b]) => g.countEqual(a, b),
@@ -78,6 +79,12 @@ const builds: Readonly<Record<string, Build>> = {
   twoBatchNorms: (g, [x, scale1, shift1, scale2, shift2]) => {
     const first = g.relu(g.batchNormTraining(x, scale1, shift1, { epsilon: 1e-5 }).y);
     return g.batchNormTraining(g.add(first, x), scale2, shift2, { epsilon: 1e-5 }).y;
+  },
+  imageToPool: (g, [image, w, b], a) =>
+    g.maxPool(g.relu(g.addBias(g.convolution(g.castNormalise(image, a), w, same3), b)), pool2),
+  imageToDense: (g, [image, w, b, v, c], a) => {
+    const x = g.convolution(g.castNormalise(image, a), w, same3);
+    return g.addBias(g.dense(g.flatten(g.maxPool(g.relu(g.addBias(x, b)), pool2)), v), c);
   },
   residual: (g, [x, w, v]) => {
     const y = g.relu(g.convolution(x, w, same3));

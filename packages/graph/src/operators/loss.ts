@@ -1,5 +1,5 @@
 import { at, expectTypes, sameShape, shapeText, sizes2 } from "../operator.js";
-import type { Operator, Value } from "../operator.js";
+import type { Operator, Signature, Value } from "../operator.js";
 import type { OnnxWriter } from "../onnx.js";
 
 type None = Readonly<Record<string, never>>;
@@ -26,26 +26,52 @@ function oneHot(onnx: OnnxWriter, logits: Value, labels: string): string {
   return onnx.mask("Equal", onnx.reshape(labels, [batch, 1]), indices);
 }
 
-/** loss = - sum over n of log softmax(logits)[n, labels[n]];  d loss / d logits = softmax(logits) - oneHot(labels). */
+function expectLabels(operator: string, inputs: readonly Signature[]): number {
+  expectTypes(operator, inputs, ["float32", "int32"]);
+  const [logits, labels] = [at(inputs, 0), at(inputs, 1)];
+  const [batch] = sizes2(operator, logits);
+  if (!sameShape(labels.shape, [batch])) {
+    throw new Error(`${operator}: labels ${shapeText(labels.shape)} do not fit logits ${shapeText(logits.shape)}`);
+  }
+  return batch;
+}
+
+/** log softmax(logits) where the label stands, else 0: [N, K]. */
+function pickedLogProbabilities(
+  onnx: OnnxWriter,
+  logits: Value,
+  [logitsName = "", labels = ""]: readonly string[],
+): string {
+  return onnx.op("Mul", [onnx.op("LogSoftmax", [logitsName], { axis: 1 }), oneHot(onnx, logits, labels)]);
+}
+
+/** losses[n] = - log softmax(logits)[n, labels[n]];  d losses[n] / d logits[n] = softmax(logits)[n] - oneHot(labels)[n]. */
+export const softmaxCrossEntropy: Operator<None> = {
+  name: "softmaxCrossEntropy",
+  infer: (inputs) => [{ type: "float32", shape: [expectLabels("softmaxCrossEntropy", inputs)] }],
+  gradient(builder, { inputs: [logits, labels] }, [dy]) {
+    if (dy === undefined || logits === undefined || labels === undefined) return [];
+    const each = (): Value => builder.apply(softmaxCrossEntropyGradient, [logits, labels], {});
+    return [() => builder.apply(scaleRows, [each(), dy], {}), undefined];
+  },
+  emit: (onnx, { inputs }, names) => [
+    onnx.op("Neg", [onnx.reduceSum(pickedLogProbabilities(onnx, at(inputs, 0), names), [1], "drop")]),
+  ],
+};
+
+/** The sum of softmaxCrossEntropy over the samples, without the vector in between. */
 export const softmaxCrossEntropySum: Operator<None> = {
   name: "softmaxCrossEntropySum",
   infer(inputs) {
-    expectTypes("softmaxCrossEntropySum", inputs, ["float32", "int32"]);
-    const [logits, labels] = [at(inputs, 0), at(inputs, 1)];
-    const [batch] = sizes2("softmaxCrossEntropySum", logits);
-    if (!sameShape(labels.shape, [batch])) {
-      throw new Error(
-        `softmaxCrossEntropySum: labels ${shapeText(labels.shape)} do not fit logits ${shapeText(logits.shape)}`,
-      );
-    }
+    expectLabels("softmaxCrossEntropySum", inputs);
     return [{ type: "float32", shape: [] }];
   },
   gradient(builder, { inputs: [logits, labels] }, [dy]) {
     if (dy === undefined || logits === undefined || labels === undefined) return [];
     return [() => builder.scaleBy(builder.apply(softmaxCrossEntropyGradient, [logits, labels], {}), dy), undefined];
   },
-  emit(onnx, { inputs }, [logits = "", labels = ""]) {
-    const picked = onnx.op("Mul", [onnx.op("LogSoftmax", [logits], { axis: 1 }), oneHot(onnx, at(inputs, 0), labels)]);
+  emit(onnx, { inputs }, names) {
+    const picked = pickedLogProbabilities(onnx, at(inputs, 0), names);
     return [onnx.op("Neg", [onnx.op("ReduceSum", [picked], { keepdims: 0 })])];
   },
 };
@@ -56,6 +82,16 @@ export const softmaxCrossEntropyGradient: Operator<None> = {
   emit(onnx, { inputs }, [logits = "", labels = ""]) {
     const probabilities = onnx.op("Exp", [onnx.op("LogSoftmax", [logits], { axis: 1 })]);
     return [onnx.op("Sub", [probabilities, oneHot(onnx, at(inputs, 0), labels)])];
+  },
+};
+
+/** Row n of [N, K] times the n-th of [N]. */
+const scaleRows: Operator<None> = {
+  name: "scaleRows",
+  infer: (inputs) => [{ type: "float32", shape: at(inputs, 0).shape }],
+  emit(onnx, { inputs }, [x = "", factors = ""]) {
+    const [rows] = sizes2("scaleRows", at(inputs, 0));
+    return [onnx.op("Mul", [x, onnx.reshape(factors, [rows, 1])])];
   },
 };
 
