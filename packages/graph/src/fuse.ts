@@ -1,10 +1,13 @@
 import { prefersWindowForm } from "./lower.js";
-import { at } from "./operator.js";
+import { at, sameShape } from "./operator.js";
 import type { Node, Operator, Value } from "./operator.js";
 import { convolution } from "./operators/convolution.js";
 import type { ConvolutionAttributes } from "./operators/convolution.js";
 import { relu } from "./operators/elementwise.js";
-import { dense } from "./operators/linear.js";
+import { fitsImageWindow, imageConvolutionReluMaxPool } from "./operators/image-window.js";
+import { dense, denseOfColumns } from "./operators/linear.js";
+import { reshape } from "./operators/movement.js";
+import { castNormalise } from "./operators/normalisation.js";
 import { maxPool } from "./operators/pooling.js";
 import type { PoolAttributes } from "./operators/pooling.js";
 import { addBias } from "./operators/reduction.js";
@@ -13,6 +16,8 @@ import { convolutionReluMaxPool, fitsWindowForm } from "./operators/window.js";
 /**
  * Joins layers that are faster as one node, before differentiation, so that the joint node's own gradient is used:
  *   convolution 3x3 -> [bias] -> relu -> maxPool 2 (or pool before relu)   one node, where the window form is faster
+ *   castNormalise -> these layers                                         one node as well, with images last
+ *   that node -> flatten -> dense                                         dense on its columns
  *   convolution or dense -> bias                                          one node with a third input
  *   relu -> maxPool     pool first: they commute, gradients included, and ReLU then works on fewer values
  * A node is replaced in place and keeps its outputs; nodes that are then unused are left for `finish` to drop. Layers
@@ -21,7 +26,12 @@ import { convolutionReluMaxPool, fitsWindowForm } from "./operators/window.js";
 export function fusePatterns(nodes: readonly Node[], outputs: ReadonlySet<Value>): Node[] {
   const context = new Context(nodes, outputs);
   return nodes.flatMap(
-    (node) => joinWindow(context, node) ?? joinBias(context, node) ?? poolBeforeRelu(context, node) ?? node,
+    (node) =>
+      joinWindow(context, node) ??
+      joinColumns(context, node) ??
+      joinBias(context, node) ??
+      poolBeforeRelu(context, node) ??
+      node,
   );
 }
 
@@ -29,6 +39,8 @@ export function fusePatterns(nodes: readonly Node[], outputs: ReadonlySet<Value>
 class Context {
   readonly #producers = new Map<Value, Node>();
   readonly #uses = new Map<Value, number>();
+  /** Nodes joined from the image on, by their y. */
+  readonly imageWindows = new Map<Value, Node>();
 
   constructor(nodes: readonly Node[], outputs: ReadonlySet<Value>) {
     for (const node of nodes) {
@@ -41,9 +53,13 @@ class Context {
   /** The node that makes this node's first input, if it is of this operator and nothing else uses the value. */
   before<Attributes>(node: Node | undefined, operator: Operator<Attributes>): Node<Attributes> | undefined {
     const value = node?.inputs[0];
-    if (value === undefined || this.#uses.get(value) !== 1) return undefined;
+    if (value === undefined || !this.isUsedOnce(value)) return undefined;
     const producer = this.#producers.get(value);
     return isOf(producer, operator) ? producer : undefined;
+  }
+
+  isUsedOnce(value: Value): boolean {
+    return this.#uses.get(value) === 1;
   }
 }
 
@@ -79,13 +95,45 @@ function joinWindow(context: Context, node: Node): Node | undefined {
   if (attributes.stride !== 1 || attributes.padding !== 1) return undefined;
   const [x, weight] = [at(inputs, 0), at(inputs, 1)];
   if (!fitsWindowForm(x.shape, weight.shape) || !prefersWindowForm(x.shape)) return undefined;
-  const allInputs = layers.bias === undefined ? inputs : [...inputs, layers.bias];
-  const signatures = convolutionReluMaxPool.infer(allInputs, {});
+  const parameters = layers.bias === undefined ? inputs.slice(1) : [...inputs.slice(1), layers.bias];
   const y = at(node.outputs, 0);
-  const outputs = signatures.map((signature, index) =>
-    index === 0 ? y : { name: `${y.name}:${index}`, ...signature },
-  );
-  return { operator: convolutionReluMaxPool, inputs: allInputs, attributes: {}, outputs };
+  const normalise = context.before(layers.convolved, castNormalise);
+  const image = normalise?.inputs[0];
+  if (normalise === undefined || image === undefined || !fitsImageWindow(image.shape)) {
+    return replacement(convolutionReluMaxPool, [x, ...parameters], {}, y);
+  }
+  const joined = replacement(imageConvolutionReluMaxPool, [image, ...parameters], normalise.attributes, y);
+  context.imageWindows.set(y, joined);
+  return joined;
+}
+
+/** A node whose first output is `y`, a value that is already in use. */
+function replacement<Attributes>(
+  operator: Operator<Attributes>,
+  inputs: readonly Value[],
+  attributes: Attributes,
+  y: Value,
+): Node {
+  const outputs = operator
+    .infer(inputs, attributes)
+    .map((signature, index) => (index === 0 ? y : { name: `${y.name}:${index}`, ...signature }));
+  const node: Node<Attributes> = { operator, inputs, attributes, outputs };
+  return node;
+}
+
+/** Dense, with its bias, on what such a node gives as columns, where nothing else uses the layers between. */
+function joinColumns(context: Context, node: Node): Node | undefined {
+  const bias = isOf(node, addBias) ? at(node.inputs, 1) : undefined;
+  const product = bias === undefined ? node : context.before(node, dense);
+  if (!isOf(product, dense)) return undefined;
+  const flattened = context.before(product, reshape);
+  const y = flattened?.inputs[0];
+  if (y === undefined || !context.isUsedOnce(y)) return undefined;
+  const columns = context.imageWindows.get(y)?.outputs[1];
+  if (columns === undefined || !sameShape(flattened?.attributes.shape ?? [], columns.shape.toReversed()))
+    return undefined;
+  const parameters = bias === undefined ? product.inputs.slice(1) : [...product.inputs.slice(1), bias];
+  return { ...node, operator: denseOfColumns, inputs: [columns, ...parameters], attributes: {} };
 }
 
 interface WindowLayers {

@@ -1,3 +1,4 @@
+import { elementCount } from "./operator.js";
 import type { ElementType, Shape } from "./operator.js";
 
 /** Integers are ONNX `int` and `ints`; a float attribute says so, because 1 and 1.0 are the same JavaScript number. */
@@ -97,6 +98,10 @@ export class OnnxWriter {
 
   integers(values: readonly number[]): string {
     return this.constant("int64", [values.length], values);
+  }
+
+  zeros(shape: Shape): string {
+    return this.constant("float32", shape, new Float32Array(elementCount(shape)));
   }
 
   reshape(input: string, shape: Shape): string {
