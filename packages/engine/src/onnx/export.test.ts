@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
-import { createRequire } from "node:module";
 import { describe, test } from "node:test";
 import { openEngine } from "../engine.js";
 import { byte, readRecorded, recordedCase } from "../recorded.js";
 import { exportMetadataKeys, exportModel } from "./export.js";
+import { loadOnnxRuntime } from "./session.js";
 
-const runtime = createRequire(import.meta.url)("onnxruntime-node") as typeof import("onnxruntime-node");
+const runtime = loadOnnxRuntime();
 const recorded = readRecorded();
 
 describe("the deployable model", () => {

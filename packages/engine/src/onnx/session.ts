@@ -1,9 +1,10 @@
 // The one import of onnxruntime-node. It runs inside a lane's thread, because `run` blocks the thread that calls it.
 import { createRequire } from "node:module";
+import type * as onnxRuntime from "onnxruntime-node";
 import type { InferenceSession, Tensor } from "onnxruntime-node";
 import { elementCount, type Program, type ProgramInput, type ProgramOutput } from "./program.js";
 
-export type OnnxRuntime = typeof import("onnxruntime-node");
+export type OnnxRuntime = typeof onnxRuntime;
 
 /**
  * Options that the engine's identity names: results could depend on them. Memory patterns are off: a third less memory and no
