@@ -75,8 +75,8 @@ export class JobClient {
   }
 
   /**
-   * Every event after number `after`, then live ones, until the job's last event; each exactly once. A broken stream is
-   * taken up where it broke.
+   * Every event after number `after`, then live ones, until the job's last event; each exactly once, progress apart, of which
+   * only the newest is told. A broken stream is taken up where it broke.
    * @throws RpcError when the coordinator stays out of reach; the signal's reason when aborted
    */
   async *watch(job: string, after = 0, signal?: AbortSignal): AsyncGenerator<SequencedEvent, void, undefined> {
@@ -87,16 +87,19 @@ export class JobClient {
         const open = () => this.service.watch({ job, afterSequence });
         for await (const message of readStream(open, { what: this.what("Watch"), signal })) {
           failures = 0;
-          if (message.sequence <= afterSequence) continue;
+          const event = JSON.parse(message.eventJson) as JobEvent;
+          // Progress is live only: it carries the number of the event before it.
+          if (event.type !== "progress" && message.sequence <= afterSequence) continue;
           afterSequence = message.sequence;
-          yield { sequence: message.sequence, event: JSON.parse(message.eventJson) as JobEvent };
+          yield { sequence: message.sequence, event };
         }
         return;
       } catch (thrown) {
         failures += 1;
         const mayPass = thrown instanceof RpcError && thrown.code === Status.UNAVAILABLE;
         if (!mayPass || failures >= watchTries) throw thrown;
-        await delay(watchRetryMs * failures, undefined, { signal });
+        await delay(watchRetryMs * failures);
+        signal?.throwIfAborted();
       }
     }
   }
