@@ -1,10 +1,10 @@
 /** The promise: weights are a function of spec, dataset, seed and engine, not of how many processes made them. */
 import assert from "node:assert/strict";
-import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { before, describe, test } from "node:test";
+import { after, before, describe, test } from "node:test";
 import { type Ending, temporaryFolder, train, writeSpec } from "../cluster.js";
 import { drawImageFolder } from "../images.js";
+import { stepLines, workerLogs } from "../worker-logs.js";
 
 const classes = ["ant", "bee", "cat", "dog", "elk", "fox"];
 const epochs = 3;
@@ -36,23 +36,34 @@ const augmentation = { horizontalFlip: 0.5, randomCropPadding: 2 };
 const eightMicroBatches = { epochs, batchSize: 32, microBatches: 8 };
 const fiveMicroBatches = { epochs, batchSize: 50, microBatches: 5 };
 
-const recipes: Readonly<Record<string, object>> = {
+interface Recipe {
+  readonly model: object;
+  readonly training: { readonly epochs: number; readonly batchSize: number; readonly microBatches: number };
+  readonly augmentation?: object;
+  readonly optimizer?: object;
+}
+
+const recipes = {
   "as it is": { model: plainModel, training: eightMicroBatches },
   "with augmentation": { model: plainModel, training: eightMicroBatches, augmentation },
   "with batch-norm": { model: batchNormModel, training: eightMicroBatches },
-  "with dropout": { model: dropoutModel, training: eightMicroBatches },
+  "with dropout": { model: dropoutModel, training: eightMicroBatches, optimizer: { name: "sgd", learningRate: 0.02 } },
   "5 micro-batches of 10": { model: batchNormModel, training: fiveMicroBatches, augmentation },
-};
+} as const satisfies Record<string, Recipe>;
 
 describe("the same weights", () => {
   let folder = "";
-  before(async (context) => {
-    folder = await temporaryFolder(context as { after(clean: () => Promise<void>): void });
+  before(async () => {
+    folder = await temporaryFolder({ after });
     await drawImageFolder(join(folder, "animals"), { classes, imagesPerClass: 45 });
   });
 
-  async function run(recipe: object, shape: Shape, name: string, seed = 1): Promise<Ending> {
-    const spec = await writeSpec(folder, name, { ...recipe, seed, dataset: { path: join(folder, "animals") } });
+  async function run(recipe: Recipe, shape: Shape, name: string, seed = 1): Promise<Ending> {
+    const spec = await writeSpec(folder, name, {
+      ...recipe,
+      seed,
+      dataset: { path: join(folder, "animals"), imageSize: { height: 16, width: 16 } },
+    });
     const flags = ["--spec", spec, "--name", name, ...shapeFlags(shape)];
     return train({ cwd: folder, flags, environment: { LOCKSTEP_LOG_LEVEL: "debug" } });
   }
@@ -68,7 +79,7 @@ describe("the same weights", () => {
         digests.add(summary?.["parametersSha256"]);
         sampleDigests.add(summary?.["samplesSha256"]);
         assertLossFell(ending);
-        await assertEveryWorkerComputed(join(folder, "runs", runName, "logs"), shape.workers);
+        await assertEveryWorkerComputed(join(folder, "runs", runName), recipe, shape.workers);
       }
       assert.match(String([...digests][0]), /^[0-9a-f]{64}$/);
       assert.equal(digests.size, 1, [...digests].join("\n"));
@@ -77,7 +88,7 @@ describe("the same weights", () => {
   }
 
   test("on a second run, and not with another seed", async () => {
-    const recipe = recipes["with augmentation"] as object;
+    const recipe = recipes["with augmentation"];
     const shape = { workers: 2, dataShards: 2 };
     const digest = async (name: string, seed: number) =>
       (await run(recipe, shape, name, seed)).last("summary")?.["parametersSha256"];
@@ -97,16 +108,17 @@ function assertLossFell(ending: Ending): void {
   assert.ok((losses.at(-1) as number) < (losses[0] as number), `loss went ${losses.join(", ")}`);
 }
 
-/** A worker's log says at each training position which micro-batches it computed: none would be "-". */
-async function assertEveryWorkerComputed(logs: string, workers: number): Promise<void> {
-  const files = (await readdir(logs)).filter((file) => file.startsWith("worker"));
-  assert.equal(files.length, workers);
-  for (const file of files) {
-    const lines = (await readFile(join(logs, file), "utf8")).split("\n");
-    const runs = lines.flatMap((line) => / train +\d+\/\d+ .* full +runs (\S+)/.exec(line)?.[1] ?? []);
-    assert.ok(runs.length >= epochs, `${file} tells of ${runs.length} full steps`);
+/** Each worker's log says at each training position which micro-batches it computed. */
+async function assertEveryWorkerComputed(run: string, recipe: Recipe, workers: number): Promise<void> {
+  const logs = await workerLogs(run);
+  assert.equal(logs.size, workers);
+  for (const [file, lines] of logs) {
+    const full = stepLines(lines).filter(
+      (line) => line.phase === "train" && line.microBatches === recipe.training.microBatches,
+    );
+    assert.ok(full.length >= epochs, `${file} tells of ${full.length} full steps`);
     assert.ok(
-      runs.every((run) => run !== "-"),
+      full.every((line) => line.runs !== "-"),
       `${file}: a full step without a micro-batch`,
     );
   }

@@ -44,7 +44,7 @@ export class MicroBatches {
 
   /**
    * The micro-batches of `runs` at a place. Places must be asked for in the order of the requests, none left out.
-   * @throws RpcError or Error naming the data-shard when one is lost, refuses or sends what was not asked for
+   * @throws JobFault, DataShardLost or Error, naming the data-shard that refuses, is lost, or sends what was not asked for
    */
   async *of(place: Place, runs: readonly Run[]): AsyncGenerator<SampledMicroBatch, void, undefined> {
     for (const run of runs) {

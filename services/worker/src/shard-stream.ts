@@ -32,6 +32,17 @@ const unavailableMsMax = 10_000;
 const waitMsMin = 20;
 const waitMsMax = 1_000;
 
+/** A data-shard that has not come back. */
+export class DataShardLost extends Error {
+  override readonly name = "DataShardLost";
+  readonly address: string;
+
+  constructor(address: string, cause: Error) {
+    super(cause.message, { cause });
+    this.address = address;
+  }
+}
+
 export class ShardStream {
   readonly #options: ShardStreamOptions;
   readonly #client: DataServiceClient;
@@ -51,7 +62,7 @@ export class ShardStream {
 
   /**
    * The next part.
-   * @throws JobFault with the data-shard's sentence when it refuses (a file changed); RpcError when it cannot be reached
+   * @throws JobFault with the data-shard's sentence when it refuses (a file changed); DataShardLost when it cannot be reached
    */
   async next(): Promise<Batch> {
     while (this.#parts.length === 0) {
@@ -101,8 +112,8 @@ export class ShardStream {
         if (thrown instanceof RpcError && thrown.code === Status.FAILED_PRECONDITION) {
           throw new JobFault(thrown.message.slice(`${this.#what}: `.length)); // the data-shard's own sentence
         }
-        const mayReturn = thrown instanceof RpcError && thrown.code === Status.UNAVAILABLE && waited < unavailableMsMax;
-        if (!mayReturn) throw thrown;
+        if (!(thrown instanceof RpcError) || thrown.code !== Status.UNAVAILABLE) throw thrown;
+        if (waited >= unavailableMsMax) throw new DataShardLost(this.#options.address, thrown);
         if (waited === 0) this.#options.log.info(`${thrown.message} Asking again.`);
         await delay(wait, undefined, { signal: this.#abort.signal });
         waited += wait;

@@ -27,6 +27,7 @@ import { JobFault } from "./job-fault.js";
 import { Ledger } from "./ledger.js";
 import { samplesLine, stepLine } from "./log-lines.js";
 import type { SampledMicroBatch } from "./micro-batches.js";
+import { DataShardLost } from "./shard-stream.js";
 import { step } from "./step.js";
 import { type StepPhase, StepWatch } from "./step-watch.js";
 import { type Job, openTraining, prepareJob, type Training } from "./training.js";
@@ -277,16 +278,17 @@ export class Trainer {
     }
   }
 
-  /** A peer's loss is for the coordinator to judge; anything else ends this worker's part. */
-  #stepFailed(current: Current, thrown: unknown): void {
-    if (!(thrown instanceof PeerError)) return this.#fail(thrown);
+  /** Who is lost is for the coordinator to judge; anything else ends this worker's part. */
+  #stepFailed({ plan }: Current, thrown: unknown): void {
+    const isPeer = thrown instanceof PeerError;
+    if (!isPeer && !(thrown instanceof DataShardLost)) return this.#fail(thrown);
     this.#options.log.warn(thrown.message);
-    if (thrown.fault === "refused") return; // it has promised a newer generation: that freeze is on its way here too
-    const who = current.plan.members[thrown.rank]?.worker ?? "";
-    this.advance({ type: "unreachable", ballot: current.plan.ballot, who, why: thrown.message });
+    if (isPeer && thrown.fault === "refused") return; // it has promised a newer generation: that freeze is on its way
+    const who = isPeer ? (plan.members[thrown.rank]?.worker ?? thrown.address) : thrown.address;
+    this.advance({ type: "unreachable", ballot: plan.ballot, who, why: thrown.message });
   }
 
-  /** Says why and stays: what was trained may have to be saved from here. */
+  /** Says why. A fault of the job leaves a sound worker, which stays: what was trained may have to be saved from it. */
   #fail(thrown: unknown): void {
     if (this.#failed) return;
     this.#failed = true;
@@ -295,9 +297,13 @@ export class Trainer {
     const isJobFault = error instanceof JobFault || error instanceof InputError;
     log.error(isJobFault ? error.message : (error.stack ?? error.message));
     this.#cancel();
-    if (isJobFault) this.advance({ type: "fault", sentence: error.message });
-    else control.send({ $case: "failed", value: { sentence: error.message, jobFault: false } });
-    this.#leaveAfter(failedMsMax, "failed, and nobody said what to do");
+    if (isJobFault) {
+      this.advance({ type: "fault", sentence: error.message });
+      this.#leaveAfter(failedMsMax, "failed, and nobody said what to do");
+    } else {
+      control.send({ $case: "failed", value: { sentence: error.message, jobFault: false } });
+      this.#leaveAfter(0, "failed");
+    }
   }
 
   #leaveAfter(milliseconds: number, why: string): void {
