@@ -29,11 +29,10 @@ export async function step(
 
   watch.enter("reduce");
   const reduced = await generation.allReduce(partials, signal); // whole or not at all
-  signal.throwIfAborted(); // frozen meanwhile: nothing may be applied (R1); from here on no await (R3)
-
-  watch.enter("apply");
   const totals = totalsOf(reduced.counts);
   refuseNotFinite(place, totals);
+
+  watch.enter("apply"); // refused when frozen meanwhile (R1); from here on no await (R3)
   if (place.phase === "train") applyUpdate(state, { ...reduced, samples: totals.samples }, layout, spec.optimizer);
   else applyEvaluation(state);
   state.chain = nextChain(state.chain, reduced);
