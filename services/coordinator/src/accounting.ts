@@ -43,6 +43,8 @@ export interface AccountingOptions {
 const lossUnit = 2 ** 32;
 const hashMask = (1n << 64n) - 1n;
 const progressEveryMs = 250;
+/** Positions back that a late report is compared with; members of one generation differ by one. */
+const comparedMax = 10_000;
 
 export class Accounting {
   readonly #options: AccountingOptions;
@@ -78,6 +80,7 @@ export class Accounting {
   add(record: PositionRecord): PositionRecord[] {
     const words = deterministicPart(record);
     const earlier = this.#seen.get(record.position);
+    if (record.position <= this.counted - comparedMax) return [];
     if (earlier !== undefined) {
       if (earlier === words) return [];
       throw new Error(`two workers report position ${record.position} differently: ${earlier} and ${words}`);
@@ -88,6 +91,7 @@ export class Accounting {
     for (let next = this.#waiting.get(this.#next); next !== undefined; next = this.#waiting.get(this.#next)) {
       this.#waiting.delete(this.#next);
       this.#count(next);
+      this.#seen.delete(this.#next - comparedMax);
       counted.push(next);
       this.#next++;
     }

@@ -107,12 +107,15 @@ export class DataShards {
   }
 
   async #until(holds: () => boolean, signal: AbortSignal): Promise<void> {
-    while (!holds()) {
-      signal.throwIfAborted();
-      await new Promise<void>((resolve) => {
-        this.#changed = resolve;
-        signal.addEventListener("abort", () => resolve(), { once: true });
-      });
+    const wake = (): void => this.#changed();
+    signal.addEventListener("abort", wake, { once: true });
+    try {
+      while (!holds()) {
+        signal.throwIfAborted();
+        await new Promise<void>((resolve) => (this.#changed = resolve));
+      }
+    } finally {
+      signal.removeEventListener("abort", wake);
     }
     signal.throwIfAborted();
   }

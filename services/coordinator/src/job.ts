@@ -78,6 +78,8 @@ export class Job {
         const woken = new Promise<void>((resolve) => (wake = resolve));
         const ended = this.ended;
         for (const event of this.#events.slice(next)) {
+          if (progress !== undefined && progress.sequence < event.sequence) yield progress;
+          progress = undefined;
           yield event;
           next = event.sequence;
         }

@@ -10,13 +10,13 @@ export interface ThreadBudget {
 }
 
 /**
- * Workers share all threads: computing is what a step waits for. Data-shards decode ahead of it on half as many; where every
- * image is cached, they need next to none.
+ * Workers share all threads, since computing is what a step waits for, and data-shards share as many: they decode each image
+ * once, mostly before workers start (to measure the training pixels), and serve from memory afterwards.
  */
 export function threadBudget(cluster: ClusterSpec): ThreadBudget {
   const threads = cluster.threads === 0 ? availableParallelism() : cluster.threads;
   return {
     worker: Math.max(1, Math.floor(threads / cluster.workers)),
-    dataShard: Math.max(1, Math.floor(threads / 2 / cluster.dataShards)),
+    dataShard: Math.max(1, Math.floor(threads / cluster.dataShards)),
   };
 }
