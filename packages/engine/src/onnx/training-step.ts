@@ -115,12 +115,12 @@ class ProgramDraft {
   lossOutput(logits: Value): Value {
     const labels = this.graph.input("labels", "int32", [this.#samples]);
     this.#inputs.push({ name: "labels", shape: labels.shape, from: "labels" });
-    const loss = this.graph.softmaxCrossEntropySum(logits, labels);
-    this.graph.output("losses", loss);
-    this.#outputs.push({ name: "losses", shape: loss.shape, to: "losses" });
+    const losses = this.graph.softmaxCrossEntropy(logits, labels);
+    this.graph.output("losses", losses);
+    this.#outputs.push({ name: "losses", shape: losses.shape, to: "losses" });
     this.graph.output("logits", logits);
     this.#outputs.push({ name: "logits", shape: logits.shape, to: "logits" });
-    return loss;
+    return this.graph.softmaxCrossEntropySum(logits, labels);
   }
 
   finish(): BuiltProgram {
