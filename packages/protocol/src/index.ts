@@ -40,6 +40,7 @@ export type {
   Standing,
 } from "./member.js";
 export type {
+  Attaching,
   Ending,
   MembershipInput,
   MembershipLimits,

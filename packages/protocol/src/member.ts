@@ -302,7 +302,8 @@ function onUnreachable(state: MemberState, input: MemberInput & { type: "unreach
   const plan = planOf(state.standing);
   if (plan === undefined || !isOf(plan, input.ballot)) return stay(state);
   const value = { ballot: input.ballot, worker: input.who, why: input.why };
-  return { state, outputs: [{ type: "send", message: { $case: "suspect", value } }] };
+  // The position first: only what is applied after the suspicion speaks against it.
+  return { state, outputs: [{ type: "heartbeat" }, { type: "send", message: { $case: "suspect", value } }] };
 }
 
 /** Others have moved on: a freeze was missed. Hello brings the coordinator to send it again. */

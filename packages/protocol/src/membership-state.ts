@@ -34,6 +34,11 @@ export interface WorkerView extends Answer {
   readonly detachedMs: number | undefined;
 }
 
+/** What Hello says. F is not in it: it is known again with the first heartbeat. */
+export interface Attaching extends Omit<Answer, "held">, Pick<WorkerView, "promised" | "planHash"> {
+  readonly held: Pick<Held, "position" | "chain"> | undefined;
+}
+
 /** Why the job ends before its last position. The first reason stands. */
 export interface Ending {
   readonly outcome: "cancelled" | "failed";
@@ -82,7 +87,7 @@ export interface MembershipState {
 }
 
 export type MembershipInput =
-  | { readonly type: "attach"; readonly worker: Pick<WorkerView, "promised" | "planHash"> & Answer }
+  | { readonly type: "attach"; readonly worker: Attaching }
   /** The store's incarnation after "raise-incarnation". */
   | { readonly type: "incarnation"; readonly incarnation: number }
   | { readonly type: "heartbeat"; readonly worker: string; readonly held: Held | undefined }

@@ -9,10 +9,11 @@
  * In this version a lost member ends the job: `onLoss` is the one place that says so. What is trained is saved as long as one
  * worker with the furthest state is left.
  */
-import { type Answer, formPlan } from "./forming.js";
+import { formPlan } from "./forming.js";
 import { type Ballot, compareBallots, formatBallot, type Plan, rankOf } from "./generation.js";
 import type { Held } from "./member.js";
 import type {
+  Attaching,
   Ending,
   MembershipInput,
   MembershipOptions,
@@ -71,12 +72,10 @@ export function advanceMembership(state: MembershipState, input: MembershipInput
   }
 }
 
-function onAttach(
-  state: MembershipState,
-  worker: Pick<WorkerView, "promised" | "planHash"> & Answer,
-  nowMs: number,
-): MembershipStep {
-  const view: WorkerView = { ...worker, heardMs: nowMs, quietUntilMs: nowMs, detachedMs: undefined };
+function onAttach(state: MembershipState, worker: Attaching, nowMs: number): MembershipStep {
+  const lastPosition = state.workers.get(worker.worker)?.held?.lastPosition ?? Infinity;
+  const held = worker.held === undefined ? undefined : { ...worker.held, lastPosition };
+  const view: WorkerView = { ...worker, held, heardMs: nowMs, quietUntilMs: nowMs, detachedMs: undefined };
   const next = { ...state, workers: new Map(state.workers).set(worker.worker, view) };
   if (compareBallots(worker.promised, state.ballot) > 0) {
     return { state: next, outputs: [{ type: "raise-incarnation", above: worker.promised.incarnation }] };
@@ -130,8 +129,9 @@ function onHeartbeat(state: MembershipState, worker: string, held: Held | undefi
   if (known === undefined) return stay(state);
   const grew = (held?.position ?? 0) > (known.held?.position ?? 0);
   const heard = withWorker(state, worker, { held, heardMs: nowMs });
-  // Positions that advance prove that every member works (I3): suspicions fall.
-  const next = grew ? { ...heard, advancedMs: nowMs, suspicions: [] } : heard;
+  // Whoever applies a position has heard every member (I3): what it suspected before falls.
+  const suspicions = state.suspicions.filter((each) => each.reporter !== worker);
+  const next = grew ? { ...heard, advancedMs: nowMs, suspicions } : heard;
   return next.stage.at === "gather" ? beginIfReady(next, nowMs) : finishIfAtEnd(next);
 }
 
@@ -234,10 +234,8 @@ function finishIfAtEnd(state: MembershipState): MembershipStep {
   if (state.stage.at !== "steady") return stay(state);
   const { plan } = state.stage;
   const held = plan.members.map(({ worker }) => state.workers.get(worker)?.held);
-  const position = plan.end?.position ?? held[0]?.lastPosition;
-  if (position === undefined || !held.every((each) => each !== undefined && each.position >= position)) {
-    return stay(state);
-  }
+  const position = plan.end?.position ?? Math.max(...held.map((each) => each?.lastPosition ?? Infinity));
+  if (!held.every((each) => each !== undefined && each.position >= position)) return stay(state);
   return nextWriter({ ...state, stage: { at: "finish", plan, position, writer: "", tried: [] } }, "");
 }
 
