@@ -7,7 +7,7 @@ import { dirname, join } from "node:path";
 import { type RunningCoordinator, startCoordinator } from "./processes.js";
 
 /** The coordinator's SQLite file, beside the runs. */
-const storeName = "jobs.sqlite";
+const storeName = "coordinator.sqlite";
 
 export interface CoordinatorSession {
   readonly client: JobClient;

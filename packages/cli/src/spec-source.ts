@@ -17,11 +17,11 @@ export async function readSpec(command: string, given: Arguments): Promise<SpecS
   const [dataset, ...rest] = given.positionals;
   if (rest.length > 0) {
     const found = `${given.positionals.length} folders`;
-    throw new InputError({ where: `lockstep ${command}`, found, allowed: "one dataset folder" });
+    throw new InputError({ where: command, found, allowed: "one dataset folder" });
   }
   if (dataset === undefined && file === undefined) {
     const allowed = `lockstep ${command} DIR or lockstep ${command} --spec FILE`;
-    throw new InputError({ where: `lockstep ${command}`, found: "no dataset", allowed });
+    throw new InputError({ where: command, found: "no dataset", allowed });
   }
   const origin = file === undefined ? "command line" : basename(file);
   const fields = file === undefined ? {} : structuredClone(parseSpecText(await readSpecFile(file), origin));

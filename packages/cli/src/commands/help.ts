@@ -32,7 +32,7 @@ export function findCommand(commands: readonly Command[], name: string): Command
   const names = commands.map((candidate) => candidate.name);
   const meant = suggestion(name, names);
   const allowed = meant === undefined ? names.join(", ") : `${names.join(", ")} (did you mean "${meant}"?)`;
-  throw new InputError({ where: "lockstep", found: `an unknown command "${name.slice(0, 60)}"`, allowed });
+  throw new InputError({ where: "command line", found: `an unknown command "${name.slice(0, 60)}"`, allowed });
 }
 
 export function overview(commands: readonly Command[]): string {
