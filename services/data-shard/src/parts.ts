@@ -1,5 +1,5 @@
 /** What one Batches request asks of this data-shard: pure arithmetic, no pixel. */
-import { ownerOf, phaseOrder, type DatasetManifest } from "@lockstep/dataset";
+import { ownerOf, phaseOrder, type DatasetManifest, type Splits } from "@lockstep/dataset";
 import { locate, microBatchRange, type Place, type Timetable } from "@lockstep/protocol";
 import type { BatchesRequest, ShardMap } from "@lockstep/rpc";
 import type { ResolvedJobSpec } from "@lockstep/spec";
@@ -30,20 +30,20 @@ export function timetableOf(manifest: DatasetManifest, spec: ResolvedJobSpec): T
 
 /** The order of each phase and epoch, made when first asked for; the two newest are kept, for workers are at most a position apart. */
 export class Orders {
-  readonly #manifest: DatasetManifest;
+  readonly #splits: Splits;
   readonly #seed: number;
   readonly #train = new Map<number, Uint32Array>();
 
-  constructor(manifest: DatasetManifest, seed: number) {
-    this.#manifest = manifest;
+  constructor({ splits }: Pick<DatasetManifest, "splits">, seed: number) {
+    this.#splits = splits;
     this.#seed = seed;
   }
 
   of({ phase, epoch }: Pick<Place, "phase" | "epoch">): Uint32Array {
-    if (phase !== "train") return phaseOrder(this.#manifest.splits, phase, this.#seed, epoch);
+    if (phase !== "train") return phaseOrder(this.#splits, phase, this.#seed, epoch);
     let order = this.#train.get(epoch);
     if (order === undefined) {
-      order = phaseOrder(this.#manifest.splits, phase, this.#seed, epoch);
+      order = phaseOrder(this.#splits, phase, this.#seed, epoch);
       this.#train.set(epoch, order);
       if (this.#train.size > ordersKept) this.#train.delete(this.#train.keys().next().value as number);
     }

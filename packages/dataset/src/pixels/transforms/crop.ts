@@ -13,6 +13,7 @@ export function randomCrop(padding: number): Transform {
     const source = Math.max(0, right) * channels;
     const target = Math.max(0, -right) * channels;
     to.fill(0);
+    if (kept === 0) return; // shifted out of sight
     for (let row = Math.max(0, -down); row < Math.min(height, height - down); row++) {
       const start = (row + down) * rowBytes + source;
       to.set(from.subarray(start, start + kept), row * rowBytes + target);
