@@ -13,7 +13,7 @@
  * Retention (R9) without a message: a member that sends a partial of s+1 has applied s, so it has all that it needed of s.
  * When s+1 is reduced here, every member has sent one, so the vectors of s are free; those of s and s+1 stay.
  */
-import type { Frame } from "@lockstep/rpc";
+import type { Frame, FrameSink } from "@lockstep/rpc";
 import type { Generation } from "./generation.js";
 import { framesFor } from "./outgoing-frames.js";
 import { PartialSums } from "./partials.js";
@@ -140,9 +140,15 @@ export class Collective implements OutgoingStreams {
   async #pull(peer: { rank: number; address: string }): Promise<void> {
     const { generation, token, rank: ownRank } = this.#options;
     const oldestOpen = () => Math.max(this.#options.firstPosition, this.#nextPosition - 1);
-    const take = (frame: Frame) => this.#take(peer.rank, frame);
+    const sink: FrameSink = {
+      place: (frame, payloadBytes) => this.#place(peer.rank, frame, payloadBytes),
+      placed: (frame, payload) => {
+        this.#framesTaken++;
+        if (this.#isCurrent(frame)) this.#current?.exchange.placed(peer.rank, frame, payload);
+      },
+    };
     try {
-      await pullFrom({ generation, ownRank, peer, token, nextPosition: oldestOpen, take }, this.#close.signal);
+      await pullFrom({ generation, ownRank, peer, token, nextPosition: oldestOpen, sink }, this.#close.signal);
     } catch (thrown) {
       const fault =
         thrown instanceof PeerError ? thrown : new PeerError(peer, "wrong", `failed: ${String(thrown)}`, thrown);
@@ -151,13 +157,17 @@ export class Collective implements OutgoingStreams {
     }
   }
 
-  /** Places a frame; one of a position that has not begun here waits for it, which holds its sender back. */
-  async #take(from: number, frame: Frame): Promise<void> {
-    if (frame.position >= this.#nextPosition) {
-      await this.#begun.until(() => frame.position < this.#nextPosition, this.#close.signal);
-    }
-    this.#framesTaken++;
-    if (frame.position === this.#nextPosition - 1) this.#current?.exchange.place(from, frame);
+  /** The place of a frame; one of a position that has not begun here waits for it, which holds its sender back. */
+  #place(from: number, frame: Frame, payloadBytes: number): Uint8Array | undefined | Promise<Uint8Array | undefined> {
+    if (this.#isCurrent(frame)) return this.#current?.exchange.place(from, frame, payloadBytes);
+    if (frame.position < this.#nextPosition) return undefined; // comes again, after a stream was re-opened
+    return this.#begun
+      .until(() => frame.position < this.#nextPosition, this.#close.signal)
+      .then(() => this.#current?.exchange.place(from, frame, payloadBytes));
+  }
+
+  #isCurrent(frame: Frame): boolean {
+    return frame.position === this.#current?.exchange.shape.position;
   }
 
   async #untilComplete(exchange: PositionExchange, signal: AbortSignal): Promise<void> {

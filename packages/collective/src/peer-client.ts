@@ -2,15 +2,7 @@
  * Pulls one peer's stream for the life of a generation and hands each frame over. A broken stream is opened again once
  * before the peer counts as lost (R8); a refusal is final.
  */
-import {
-  PeerServiceClient,
-  RpcError,
-  Status,
-  openClient,
-  readStream,
-  type ExchangeRequest,
-  type Frame,
-} from "@lockstep/rpc";
+import { ExchangeRequest, RpcError, Status, peerService, pullFrames, type Frame, type FrameSink } from "@lockstep/rpc";
 import { ballotText, sameGeneration, type Generation } from "./generation.js";
 
 /** Why a peer's part is missing. */
@@ -47,46 +39,47 @@ export interface PeerClientOptions {
   readonly token?: string | undefined;
   /** The first position that is not yet reduced here: where a stream begins. */
   readonly nextPosition: () => number;
-  /** Takes one frame; resolves when the next may come. */
-  readonly take: (frame: Frame) => Promise<void> | void;
+  /** Says where payloads go and takes them. */
+  readonly sink: FrameSink;
 }
 
 /** Runs until the signal is aborted (resolves) or the peer fails (throws PeerError). */
 export async function pullFrom(options: PeerClientOptions, signal: AbortSignal): Promise<void> {
   const { generation, peer } = options;
-  const client = openClient(PeerServiceClient, peer.address, { token: options.token });
   let mayOpenAgain = true;
-  try {
-    for (;;) {
-      try {
-        for await (const frame of openStream(client, options, signal)) {
-          checkFrame(frame, generation, peer);
-          await options.take(frame);
-          mayOpenAgain = true;
-        }
-        throw new RpcError(Status.UNAVAILABLE, "it ended the stream");
-      } catch (thrown) {
-        if (signal.aborted) return;
-        const fault = faultOf(thrown);
-        if (fault === "lost" && mayOpenAgain) mayOpenAgain = false;
-        else throw thrown instanceof PeerError ? thrown : peerError(peer, fault, thrown);
-      }
+  const sink: FrameSink = {
+    place: (frame, payloadBytes) => {
+      checkFrame(frame, generation, peer);
+      return options.sink.place(frame, payloadBytes);
+    },
+    placed: (frame, payload) => {
+      options.sink.placed(frame, payload);
+      mayOpenAgain = true;
+    },
+  };
+  while (!signal.aborted) {
+    try {
+      await pullFrames(streamOf(options, signal), sink);
+      throw new RpcError(Status.UNAVAILABLE, "it ended the stream");
+    } catch (thrown) {
+      if (signal.aborted) return;
+      const fault = faultOf(thrown);
+      if (fault === "lost" && mayOpenAgain) mayOpenAgain = false;
+      else throw thrown instanceof PeerError ? thrown : peerError(peer, fault, thrown);
     }
-  } finally {
-    client.close();
   }
 }
 
-function openStream(client: PeerServiceClient, options: PeerClientOptions, signal: AbortSignal): AsyncIterable<Frame> {
-  const { generation, ownRank } = options;
-  const request: ExchangeRequest = {
+function streamOf(options: PeerClientOptions, signal: AbortSignal): Parameters<typeof pullFrames>[0] {
+  const { generation, ownRank, peer, token } = options;
+  const request = ExchangeRequest.encode({
     job: generation.job,
     ballot: generation.ballot,
     planHash: generation.planHash,
     rank: ownRank,
     firstPosition: options.nextPosition(),
-  };
-  return readStream((callOptions) => client.exchange(request, callOptions), { what: "exchange", signal });
+  }).finish();
+  return { address: peer.address, path: peerService.exchange.path, request, token, what: "exchange", signal };
 }
 
 function checkFrame(frame: Frame, generation: Generation, peer: { rank: number; address: string }): void {

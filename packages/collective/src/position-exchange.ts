@@ -35,6 +35,18 @@ interface Incoming {
   readonly placed: Uint8Array;
 }
 
+/** Where a frame's payload goes. */
+interface Slot {
+  readonly piece: number;
+  /** By piece: 1 once it is there. */
+  readonly arrived: Uint8Array;
+  readonly values: Float32Array;
+  /** Of `values`. */
+  readonly range: VectorRange;
+  /** A node's partial, or a reduced segment. */
+  readonly partial: boolean;
+}
+
 /** Up to this size of the flat vector every member pulls every partial and sums alone: one hop instead of two. */
 export const oneHopBytesMax = 64 * 1024;
 
@@ -156,48 +168,71 @@ export class PositionExchange {
   }
 
   /**
-   * Places one frame of `from`.
-   * @throws Error when the frame is damaged or is none that this position needs from that member.
+   * Where the payload of a frame of `from` goes; undefined when it has been placed already (or has no payload).
+   * @throws Error when the frame is none that this position needs from that member.
    */
-  place(from: number, frame: Frame): void {
-    if (frame.kind === FrameKind.PARTIAL && frame.nodeEnd === 0) this.#placeEmpty(from);
-    else if (frame.kind === FrameKind.PARTIAL) this.#placePartial(from, frame);
-    else if (frame.kind === FrameKind.REDUCED && this.hops === 2) this.#placeReduced(from, frame);
-    else throw new Error(`a frame of kind ${frame.kind}, which a reduction has no use for`);
+  place(from: number, frame: Frame, payloadBytes: number): Uint8Array | undefined {
+    const slot = this.#slotOf(from, frame);
+    if (slot === undefined || slot.arrived[slot.piece] === 1) return undefined;
+    const bytes = (slot.range.end - slot.range.first) * bytesPerValue;
+    const total = this.shape.vectorLength * bytesPerValue;
+    if (payloadBytes !== bytes || frame.total !== total) {
+      throw new Error(`a frame with ${payloadBytes} bytes of ${frame.total}, not ${bytes} of ${total}`);
+    }
+    return bytesOf(slot.values, slot.range);
+  }
+
+  /**
+   * Counts a frame whose payload is in its place.
+   * @throws Error when it is damaged.
+   */
+  placed(from: number, frame: Frame, payload: Uint8Array | undefined): void {
+    const slot = this.#slotOf(from, frame);
+    if (slot === undefined) this.#heardFrom(from);
+    else if (payload !== undefined && slot.arrived[slot.piece] === 0) this.#arrive(from, slot, frame, payload);
     if (this.complete) this.changes.wake();
   }
 
-  /** A member without micro-batches of this position is there, at position s-1: nothing else to place. */
-  #placeEmpty(from: number): void {
-    if (this.#incoming[from]?.size !== 0) throw new Error("an empty partial, although its runs are not empty");
-    if (this.#heardEmpty[from] === 1) return;
-    this.#heardEmpty[from] = 1;
-    this.#missingFrom[from] = (this.#missingFrom[from] as number) - 1;
-  }
-
-  #placePartial(from: number, frame: Frame): void {
-    const incoming = this.#incoming[from]?.get(frame.nodeFirst);
-    if (incoming?.node.end !== frame.nodeEnd) {
+  /** The place of a frame; undefined for an empty partial. @throws Error when there is none for it. */
+  #slotOf(from: number, frame: Frame): Slot | undefined {
+    if (frame.kind === FrameKind.REDUCED && this.hops === 2) {
+      const range = this.rangeOf(from);
+      const piece = pieceOfFrame(frame, range);
+      const arrived = this.#reducedPlaced[from] as Uint8Array;
+      return { piece, arrived, values: this.result.sums, range: pieceOf(range, piece), partial: false };
+    }
+    if (frame.kind !== FrameKind.PARTIAL) {
+      throw new Error(`a frame of kind ${frame.kind}, which a reduction has no use for`);
+    }
+    const incoming = this.#incoming[from];
+    if (frame.nodeEnd === 0 && incoming?.size === 0) return undefined;
+    if (frame.nodeEnd === 0) throw new Error("an empty partial, although its runs are not empty");
+    const node = incoming?.get(frame.nodeFirst);
+    if (node?.node.end !== frame.nodeEnd) {
       throw new Error(`a partial of [${frame.nodeFirst}, ${frame.nodeEnd}), which is no node of its runs`);
     }
-    const piece = this.#pieceOfFrame(frame, this.#ownRange);
-    if (incoming.placed[piece] === 1) return;
-    const range = pieceOf(this.#ownRange, piece);
-    this.#copyPayload(frame, incoming.values, range, this.#ownRange.first);
-    if (piece === incoming.placed.length - 1) addCounts(this.#counts, this.#countsOf(frame));
-    incoming.placed[piece] = 1;
-    this.#missingFrom[from] = (this.#missingFrom[from] as number) - 1;
-    this.#missingNodes[piece] = (this.#missingNodes[piece] as number) - 1;
-    this.#sumWhenComplete(piece);
+    const piece = pieceOfFrame(frame, this.#ownRange);
+    const { first, end } = pieceOf(this.#ownRange, piece);
+    const range = { first: first - this.#ownRange.first, end: end - this.#ownRange.first };
+    return { piece, arrived: node.placed, values: node.values, range, partial: true };
   }
 
-  #placeReduced(from: number, frame: Frame): void {
-    const range = this.rangeOf(from);
-    const placed = this.#reducedPlaced[from] as Uint8Array;
-    const piece = this.#pieceOfFrame(frame, range);
-    if (placed[piece] === 1) return;
-    this.#copyPayload(frame, this.result.sums, pieceOf(range, piece), 0);
-    placed[piece] = 1;
+  #arrive(from: number, slot: Slot, frame: Frame, payload: Uint8Array): void {
+    if (crc32c(payload) !== frame.crc32c) {
+      throw new Error(`a damaged frame: its CRC32C is not ${frame.crc32c.toString(16)} (faulty memory or network?)`);
+    }
+    if (slot.partial && slot.piece === slot.arrived.length - 1) addCounts(this.#counts, this.#countsOf(frame));
+    slot.arrived[slot.piece] = 1;
+    this.#missingFrom[from] = (this.#missingFrom[from] as number) - 1;
+    if (!slot.partial) return;
+    this.#missingNodes[slot.piece] = (this.#missingNodes[slot.piece] as number) - 1;
+    this.#sumWhenComplete(slot.piece);
+  }
+
+  /** A member without micro-batches of this position is there, at position s-1. */
+  #heardFrom(from: number): void {
+    if (this.#heardEmpty[from] === 1) return;
+    this.#heardEmpty[from] = 1;
     this.#missingFrom[from] = (this.#missingFrom[from] as number) - 1;
   }
 
@@ -210,24 +245,6 @@ export class PositionExchange {
     this.#reducedChecksums[piece] = this.hops === 1 ? 0 : crc32c(bytesOf(sums, range));
     this.#unsummed--;
     this.changes.wake();
-  }
-
-  #pieceOfFrame(frame: Frame, range: VectorRange): number {
-    const piece = (frame.offset / bytesPerValue - range.first) / pieceLength;
-    if (Number.isInteger(piece) && piece >= 0 && piece < pieceCount(range)) return piece;
-    throw new Error(`a frame at byte ${frame.offset}, where no piece of [${range.first}, ${range.end}) begins`);
-  }
-
-  #copyPayload(frame: Frame, target: Float32Array, range: VectorRange, base: number): void {
-    const bytes = (range.end - range.first) * bytesPerValue;
-    if (frame.payload.byteLength !== bytes || frame.total !== this.shape.vectorLength * bytesPerValue) {
-      const found = `${frame.payload.byteLength} bytes of ${frame.total}`;
-      throw new Error(`a frame with ${found}, not ${bytes} of ${this.shape.vectorLength * bytesPerValue}`);
-    }
-    if (crc32c(frame.payload) !== frame.crc32c) {
-      throw new Error(`a damaged frame: its CRC32C is not ${frame.crc32c.toString(16)} (faulty memory or network?)`);
-    }
-    bytesOf(target, { first: range.first - base, end: range.end - base }).set(frame.payload);
   }
 
   #countsOf(frame: Frame): BigUint64Array {
@@ -243,6 +260,12 @@ export class PositionExchange {
     if (this.#result !== undefined) this.#pool.give(this.#result);
     this.#result = undefined;
   }
+}
+
+function pieceOfFrame(frame: Frame, range: VectorRange): number {
+  const piece = (frame.offset / bytesPerValue - range.first) / pieceLength;
+  if (Number.isInteger(piece) && piece >= 0 && piece < pieceCount(range)) return piece;
+  throw new Error(`a frame at byte ${frame.offset}, where no piece of [${range.first}, ${range.end}) begins`);
 }
 
 /** A range of a float vector as bytes, in place. */

@@ -1,18 +1,34 @@
 /**
- * Codec of the bulk messages, Frame and Batch: the bytes on the wire are those of the generated codec (plain protobuf,
- * so any client can read them); what differs is the copies. Encoding puts header and payload into one allocation;
- * decoding gives the payload as a view of the received message.
+ * Codec of the bulk messages, Frame and Batch: the bytes on the wire are those of the generated codec (plain protobuf, so
+ * any client can read them); what differs is the copies. A message is sent in two parts, its head and the payload where
+ * it lies; decoding gives the payload as a view of the message.
  */
 import { Frame } from "./gen/lockstep/v1/collective.js";
 import { Batch } from "./gen/lockstep/v1/data.js";
+import { prefixBytes, writePrefix } from "./grpc-wire.js";
 
 const noBytes = new Uint8Array(0);
 
 /** Tag of a `bytes` field with number 15 (Frame.payload, Batch.pixels): (15 << 3) | 2. */
-const payloadTag = 122;
+export const payloadTag = 122;
+
+/** A message as it goes out: `head` is gRPC's prefix and every field but the payload's content, which follows it. */
+export interface MessageParts {
+  readonly head: Buffer;
+  /** Not copied: must stay as it is until it has been sent. */
+  readonly payload: Uint8Array;
+}
+
+export function frameParts(frame: Frame): MessageParts {
+  return partsOf(Frame.encode({ ...frame, payload: noBytes }).finish(), frame.payload);
+}
+
+export function batchParts(batch: Batch): MessageParts {
+  return partsOf(Batch.encode({ ...batch, pixels: noBytes }).finish(), batch.pixels);
+}
 
 export function encodeFrame(frame: Frame): Buffer {
-  return joinPayload(Frame.encode({ ...frame, payload: noBytes }).finish(), frame.payload);
+  return join(frameParts(frame));
 }
 
 export function decodeFrame(message: Uint8Array): Frame {
@@ -20,7 +36,7 @@ export function decodeFrame(message: Uint8Array): Frame {
 }
 
 export function encodeBatch(batch: Batch): Buffer {
-  return joinPayload(Batch.encode({ ...batch, pixels: noBytes }).finish(), batch.pixels);
+  return join(batchParts(batch));
 }
 
 export function decodeBatch(message: Uint8Array): Batch {
@@ -28,15 +44,25 @@ export function decodeBatch(message: Uint8Array): Batch {
 }
 
 /** The payload is the last field, as field numbers order it, and is left out when empty: proto3's rule. */
-function joinPayload(header: Uint8Array, payload: Uint8Array): Buffer {
+function partsOf(fields: Uint8Array, payload: Uint8Array): MessageParts {
   const length = payload.byteLength;
-  if (length === 0) return Buffer.from(header.buffer, header.byteOffset, header.byteLength);
-  const message = Buffer.allocUnsafe(header.byteLength + 1 + varintBytes(length) + length);
-  message.set(header, 0);
-  let at = header.byteLength;
-  message[at++] = payloadTag;
-  at = writeVarint(message, at, length);
-  message.set(payload, at);
+  const tagBytes = length === 0 ? 0 : 1 + varintBytes(length);
+  const head = Buffer.allocUnsafe(prefixBytes + fields.byteLength + tagBytes);
+  writePrefix(head, fields.byteLength + tagBytes + length);
+  head.set(fields, prefixBytes);
+  if (length > 0) {
+    head[prefixBytes + fields.byteLength] = payloadTag;
+    writeVarint(head, prefixBytes + fields.byteLength + 1, length);
+  }
+  return { head, payload };
+}
+
+/** The message alone, in one allocation. */
+function join({ head, payload }: MessageParts): Buffer {
+  const headBytes = head.byteLength - prefixBytes;
+  const message = Buffer.allocUnsafe(headBytes + payload.byteLength);
+  head.copy(message, 0, prefixBytes);
+  message.set(payload, headBytes);
   return message;
 }
 
@@ -46,9 +72,8 @@ function varintBytes(value: number): number {
   return bytes;
 }
 
-function writeVarint(target: Uint8Array, at: number, value: number): number {
+function writeVarint(target: Uint8Array, at: number, value: number): void {
   let rest = value;
   for (; rest >= 0x80; rest = Math.floor(rest / 0x80)) target[at++] = (rest % 0x80) | 0x80;
-  target[at++] = rest;
-  return at;
+  target[at] = rest;
 }

@@ -71,6 +71,7 @@ export { Batch, BatchesRequest } from "./gen/lockstep/v1/data.js";
 
 export { type Address, formatAddress, isLoopback, parseAddress } from "./address.js";
 export { decodeBatch, decodeFrame, encodeBatch, encodeFrame } from "./bulk.js";
+export { pullFrames } from "./bulk-client.js";
 export { callUnary, readStream } from "./call.js";
 export { crc32c } from "./crc32c.js";
 export { openClient } from "./channel.js";
@@ -78,6 +79,7 @@ export { defaultListenAddress, startServer } from "./server.js";
 export { RpcError, Status } from "./status.js";
 export { duplexMethod, sendMessage, streamMethod, unaryMethod } from "./stream.js";
 export { bulkPieceBytes, messageBytesMax } from "./limits.js";
+export type { FrameSink, PullOptions } from "./bulk-client.js";
 export type { CallLimits, UnaryMethod } from "./call.js";
 export type { ListenOptions, RunningServer, ServedService } from "./server.js";
 export type { CallContext } from "./stream.js";

@@ -1,7 +1,11 @@
-/** A gRPC listener: loopback by default; beyond loopback only with a join token. */
+/**
+ * A gRPC listener: loopback by default; beyond loopback only with a join token. Services whose methods all take one
+ * request are served by bulk-server.ts, others by grpc-js; callers see no difference.
+ */
 import { Server, ServerCredentials, type ServiceDefinition, type UntypedServiceImplementation } from "@grpc/grpc-js";
 import { InputError } from "@lockstep/spec";
 import { formatAddress, isLoopback, parseAddress } from "./address.js";
+import { singleRequestMethods, startBulkServer } from "./bulk-server.js";
 import { connectionOptions } from "./channel.js";
 import { tokenRequired } from "./token.js";
 
@@ -44,6 +48,13 @@ export async function startServer(options: ListenOptions): Promise<RunningServer
       allowed: "a loopback address such as 127.0.0.1:0, or any address with a join token in LOCKSTEP_TOKEN",
     });
   }
+  const methods = singleRequestMethods(options.services);
+  if (methods !== undefined) {
+    const bulk = await startBulkServer(wanted, methods, token).catch((error: unknown) => {
+      throw cannotListen(formatAddress(wanted), where, error);
+    });
+    return { address: formatAddress({ host: wanted.host, port: bulk.port }), stop: (graceMs) => bulk.stop(graceMs) };
+  }
   const server = new Server({
     ...connectionOptions,
     ...(token === undefined ? {} : { interceptors: [tokenRequired(token)] }),
@@ -56,11 +67,16 @@ export async function startServer(options: ListenOptions): Promise<RunningServer
 function bind(server: Server, address: string, where: string): Promise<number> {
   return new Promise((resolve, reject) => {
     server.bindAsync(address, ServerCredentials.createInsecure(), (error, port) => {
-      if (error === null) return resolve(port);
-      const found = `"${address}", which cannot be listened on (${error.message.split("\n", 1)[0]})`;
-      reject(new InputError({ where, found, allowed: "a free port on an address of this machine", cause: error }));
+      if (error === null) resolve(port);
+      else reject(cannotListen(address, where, error));
     });
   });
+}
+
+function cannotListen(address: string, where: string, cause: unknown): InputError {
+  const why = cause instanceof Error ? cause.message.split("\n", 1)[0] : String(cause);
+  const found = `"${address}", which cannot be listened on (${why})`;
+  return new InputError({ where, found, allowed: "a free port on an address of this machine", cause });
 }
 
 function stop(server: Server, graceMs: number): Promise<void> {

@@ -3,13 +3,17 @@
  * puts the same bytes on the wire as the generated one without copying the payload on the way in.
  */
 import { makeGenericClientConstructor } from "@grpc/grpc-js";
-import { decodeBatch, decodeFrame, encodeBatch, encodeFrame } from "./bulk.js";
+import { batchParts, decodeBatch, decodeFrame, encodeBatch, encodeFrame, frameParts } from "./bulk.js";
 import { PeerServiceService } from "./gen/lockstep/v1/collective.js";
 import { PeerServiceClient as GeneratedPeerClient } from "./gen/lockstep/v1/collective.js";
 import { DataServiceClient as GeneratedDataClient, DataServiceService } from "./gen/lockstep/v1/data.js";
 
-const frames = { responseSerialize: encodeFrame, responseDeserialize: decodeFrame } as const;
-const batches = { responseSerialize: encodeBatch, responseDeserialize: decodeBatch } as const;
+const frames = { responseSerialize: encodeFrame, responseDeserialize: decodeFrame, responseParts: frameParts } as const;
+const batches = {
+  responseSerialize: encodeBatch,
+  responseDeserialize: decodeBatch,
+  responseParts: batchParts,
+} as const;
 
 export const peerService = {
   ...PeerServiceService,

@@ -49,14 +49,19 @@ export function statusOf(thrown: unknown): StatusObject {
 
 /** The error of a failed call: `what` begins the sentence and names the call and the peer. */
 export function errorOfCall(thrown: unknown, what: string): Error {
-  if (!isServiceError(thrown)) return thrown instanceof Error ? thrown : new Error(`${what}: ${String(thrown)}`);
-  const inputError = thrown.metadata?.get(inputErrorKey)[0];
-  if (thrown.code === Status.INVALID_ARGUMENT && inputError instanceof Buffer) {
+  if (isServiceError(thrown)) return errorOfStatus(thrown, what);
+  return thrown instanceof Error ? thrown : new Error(`${what}: ${String(thrown)}`);
+}
+
+/** The error that a status other than OK stands for. */
+export function errorOfStatus(received: StatusObject, what: string): Error {
+  const inputError = received.metadata.get(inputErrorKey)[0];
+  if (received.code === Status.INVALID_ARGUMENT && inputError instanceof Buffer) {
     const parts = JSON.parse(inputError.toString("utf8")) as { where: string; found: string; allowed: string };
-    return new InputError({ ...parts, cause: thrown });
+    return new InputError({ ...parts, cause: received });
   }
-  const details = thrown.details === "" ? (status[thrown.code] ?? "failed") : thrown.details;
-  return new RpcError(thrown.code, `${what}: ${details}`, thrown);
+  const details = received.details === "" ? (status[received.code] ?? "failed") : received.details;
+  return new RpcError(received.code, `${what}: ${details}`, received);
 }
 
 /** First line only, bounded: a message may carry a whole stack or a file's contents. */

@@ -18,22 +18,37 @@ export interface CallContext {
   readonly peer: string;
 }
 
+/** A method with one request, as the service wrote it. */
+export type Answer<Request, Message> = (request: Request, context: CallContext) => AsyncIterable<Message>;
+
+/** What stands behind a grpc-js handler made here, for bulk-server.ts, which calls it without grpc-js. */
+const answers = new WeakMap<object, Answer<unknown, unknown>>();
+
+/** The answer behind a handler of unaryMethod or streamMethod; undefined for any other. */
+export function answerBehind(handler: unknown): Answer<unknown, unknown> | undefined {
+  return typeof handler === "function" ? answers.get(handler) : undefined;
+}
+
 type AnyServerCall = Pick<ServerUnaryCall<unknown, unknown>, "metadata" | "getPeer" | "cancelled"> & {
   once(event: "cancelled", listener: () => void): unknown;
 };
 
 function contextOf(call: AnyServerCall): CallContext {
   const abort = new AbortController();
-  const cancelled = () => abort.abort(new RpcError(Status.CANCELLED, "The caller went away."));
+  const cancelled = () => abort.abort(callerGone());
   if (call.cancelled) cancelled();
   else call.once("cancelled", cancelled);
   return { signal: abort.signal, metadata: call.metadata, peer: call.getPeer() };
 }
 
+export function callerGone(): RpcError {
+  return new RpcError(Status.CANCELLED, "The caller went away.");
+}
+
 export function unaryMethod<Request, Reply>(
   answer: (request: Request, context: CallContext) => Promise<Reply> | Reply,
 ): handleUnaryCall<Request, Reply> {
-  return (call, callback) => {
+  const handler: handleUnaryCall<Request, Reply> = (call, callback) => {
     void (async () => {
       try {
         callback(null, await answer(call.request, contextOf(call)));
@@ -42,13 +57,20 @@ export function unaryMethod<Request, Reply>(
       }
     })();
   };
+  answers.set(handler, async function* (request, context) {
+    yield await answer(request as Request, context);
+  });
+  return handler;
 }
 
-/** A method that streams what `answer` yields; the next message is asked for when the caller has room for it. */
+/**
+ * A method that streams what `answer` yields; the next message is asked for when there is room for it. The bytes of a
+ * yielded message's payload must stay as they are until the stream has moved two messages on.
+ */
 export function streamMethod<Request, Message>(
-  answer: (request: Request, context: CallContext) => AsyncIterable<Message>,
+  answer: Answer<Request, Message>,
 ): handleServerStreamingCall<Request, Message> {
-  return (call) => {
+  const handler: handleServerStreamingCall<Request, Message> = (call) => {
     const context = contextOf(call);
     void (async () => {
       try {
@@ -60,6 +82,8 @@ export function streamMethod<Request, Message>(
       }
     })();
   };
+  answers.set(handler, answer as Answer<unknown, unknown>);
+  return handler;
 }
 
 /** A method with messages both ways: `answer` reads `messages` and calls `send`; the call ends when it returns. */
@@ -96,17 +120,21 @@ export async function sendMessage<Message>(
   signal: AbortSignal,
 ): Promise<void> {
   signal.throwIfAborted();
-  if (call.write(message)) return;
-  await new Promise<void>((resolve, reject) => {
+  if (!call.write(message)) await drained(call, signal);
+}
+
+/** Resolves at the stream's "drain". @throws the signal's reason when it is aborted first. */
+export function drained(stream: NodeJS.EventEmitter, signal: AbortSignal): Promise<void> {
+  return new Promise<void>((resolve, reject) => {
     const room = () => {
       signal.removeEventListener("abort", gone);
       resolve();
     };
     const gone = () => {
-      call.removeListener("drain", room);
+      stream.removeListener("drain", room);
       reject(signal.reason as Error);
     };
-    call.once("drain", room);
+    stream.once("drain", room);
     signal.addEventListener("abort", gone, { once: true });
   });
 }

@@ -11,7 +11,7 @@ import {
   type Interceptor,
   type ServerInterceptor,
 } from "@grpc/grpc-js";
-import { Status } from "./status.js";
+import { RpcError, Status, statusOf } from "./status.js";
 
 export const tokenMetadataKey = "lockstep-token";
 
@@ -21,14 +21,18 @@ export function tokenMatches(expected: string, given: string | Buffer | undefine
   return timingSafeEqual(digest(expected), digest(given ?? "")) && given !== undefined;
 }
 
+export function missingToken(): RpcError {
+  const sentence = "This service needs the job's join token (LOCKSTEP_TOKEN); the call had none or another one.";
+  return new RpcError(Status.UNAUTHENTICATED, sentence);
+}
+
 /** Refuses calls without the token before their service sees them. */
 export function tokenRequired(token: string): ServerInterceptor {
   return (_method, call) => {
     const listener = new ServerListenerBuilder()
       .withOnReceiveMetadata((metadata, next) => {
         if (tokenMatches(token, metadata.get(tokenMetadataKey)[0])) return next(metadata);
-        const details = "This service needs the job's join token (LOCKSTEP_TOKEN); the call had none or another one.";
-        call.sendStatus({ code: Status.UNAUTHENTICATED, details });
+        call.sendStatus(statusOf(missingToken()));
       })
       .build();
     return new ServerInterceptingCall(call, new ResponderBuilder().withStart((next) => next(listener)).build());
