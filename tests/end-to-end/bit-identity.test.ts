@@ -53,8 +53,10 @@ const recipes = {
 
 describe("the same weights", () => {
   let folder = "";
+  let clean = async () => {};
+  after(() => clean());
   before(async () => {
-    folder = await temporaryFolder({ after });
+    folder = await temporaryFolder({ after: (cleaning) => (clean = cleaning) });
     await drawImageFolder(join(folder, "animals"), { classes, imagesPerClass: 45 });
   });
 
