@@ -45,7 +45,8 @@ export function progressOn(terminal: Terminal, now: () => number = Date.now): Pr
       if (event.type === "progress") return progress(event);
       lastPlain = now();
       for (const text of linesOf(terminal, event)) line(text);
-      if (event.type === "phase" && event.phase === "preparing") this.status("Starting the cluster");
+      if (event.type === "phase" && event.phase === "preparing") this.status("Hashing the files");
+      if (event.type === "dataset") this.status("Decoding the images and starting workers");
       if (event.type === "phase" && event.phase === "publishing") this.status("Writing the model");
     },
   };
@@ -88,41 +89,56 @@ function classList(classes: readonly string[], width: number): string {
   return text;
 }
 
+/** Words where there is room for them, short forms else; what still does not fit is dropped, least needed first. */
 function epochLine(terminal: Terminal, event: EpochEvent): string {
   const { epoch, epochs, loss, accuracy, valLoss, valAccuracy } = event;
-  const parts = [`loss ${loss.toFixed(4)}`, `accuracy ${percent(accuracy)}`];
-  if (valLoss !== null && valAccuracy !== null) {
-    parts.push(`validation loss ${valLoss.toFixed(4)}`, styled(terminal, "green", `accuracy ${percent(valAccuracy)}`));
-  }
-  parts.push(rate(event.imagesPerSecond), duration(event.seconds));
-  return `${styled(terminal, "bold", epochLabel(epoch, epochs))}  ${parts.join("  ")}`;
+  const label = epochLabel(epoch, epochs);
+  const validated = valLoss !== null && valAccuracy !== null;
+  const words = [`loss ${loss.toFixed(4)}`, `accuracy ${percent(accuracy)}`];
+  if (validated) words.push(`validation loss ${valLoss.toFixed(4)}`, `accuracy ${percent(valAccuracy)}`);
+  words.push(rate(event.imagesPerSecond), duration(event.seconds));
+  const room = terminal.live ? terminal.width() - 1 : Infinity;
+  const parts = textLength(label, words) <= room ? words : words.map(shortened);
+  while (parts.length > 2 && textLength(label, parts) > room) parts.pop();
+  const best = validated && parts.length >= 4 ? 3 : 1;
+  const coloured = parts.map((part, index) => (index === best ? styled(terminal, "green", part) : part));
+  return [styled(terminal, "bold", label), ...coloured].join("  ");
 }
+
+function shortened(words: string): string {
+  return words.replace("accuracy", "acc").replace("validation", "val").replace("images/s", "img/s");
+}
+
+const textLength = (label: string, parts: readonly string[]) =>
+  parts.reduce((sum, part) => sum + 2 + part.length, label.length);
 
 const epochLabel = (epoch: number, epochs: number) =>
   `Epoch ${String(epoch).padStart(String(epochs).length)}/${epochs}`;
 
-const phaseVerbs = { train: "", validation: "validating", test: "testing" } as const;
+const phaseVerbs = { train: "", validation: " validating", test: " testing" } as const;
 
-/** Drops what does not fit, least needed first, so that the line never wraps. */
+const barColumnsMax = 28;
+const barColumnsMin = 6;
+
+/** Figures keep their columns from line to line; what does not fit is dropped, least needed first: the line never wraps. */
 function progressLine(terminal: Terminal, event: ProgressEvent): string {
-  const verb = phaseVerbs[event.phase];
   const share = event.samplesTotal === 0 ? 1 : event.samples / event.samplesTotal;
-  const label = [epochLabel(event.epoch, event.epochs), verb].filter((part) => part !== "").join(" ");
   const left = event.secondsLeft === null ? "" : `${duration(event.secondsLeft)} left`;
+  const label = `${epochLabel(event.epoch, event.epochs)}${phaseVerbs[event.phase]}`;
   const figures = [
     `${String(Math.floor(share * 100)).padStart(3)}%`,
     `loss ${event.loss.toFixed(4)}`,
-    `accuracy ${percent(event.accuracy)}`,
-    rate(event.imagesPerSecond),
-    left,
-  ].filter((part) => part !== "");
+    `acc ${percent(event.accuracy).padStart(6)}`,
+    shortened(rate(event.imagesPerSecond)).padStart(12),
+    left.padStart(10),
+  ];
   const width = terminal.width() - 1;
-  const length = () => label.length + figures.reduce((sum, figure) => sum + 2 + figure.length, 0);
-  while (figures.length > 1 && length() > width) figures.pop();
-  const room = Math.min(28, width - length() - 2);
-  const bar = terminal.live && room >= 6 ? `  ${barOf(terminal, share, room)}` : "";
-  const line = `${label}${bar}  ${figures.join("  ")}`;
-  return bar === "" ? line.slice(0, width) : line;
+  if (!terminal.live) return [label, ...figures.map((figure) => figure.trim())].join("  ").trimEnd();
+  while (figures.length > 1 && textLength(label, figures) > width) figures.pop();
+  const room = Math.min(barColumnsMax, width - textLength(label, figures) - 2);
+  const bar = room < barColumnsMin ? [] : [barOf(terminal, share, room)];
+  const line = [label, ...bar, ...figures].join("  ");
+  return bar.length === 0 ? line.slice(0, width) : line;
 }
 
 function barOf(terminal: Terminal, share: number, columns: number): string {

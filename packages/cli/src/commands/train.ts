@@ -1,6 +1,6 @@
 import { type Job, JobPhase } from "@lockstep/client";
 import type { SummaryEvent } from "@lockstep/spec";
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import type { Arguments } from "../arguments.js";
 import { CommandFailure, exitCodes } from "../exit-codes.js";
 import { type Flag, specFlags } from "../flags.js";
@@ -119,6 +119,7 @@ async function submit(
 function finish(job: Job, summary: SummaryEvent | undefined, output: Output): number {
   if (summary !== undefined) output.summary(summary, job.runFolder);
   if (job.phase !== JobPhase.CANCELLED) return exitCodes.done;
-  if (summary === undefined) output.note(job.reason === "" ? "Stopped before anything was trained." : job.reason);
+  if (summary === undefined)
+    output.note(`Stopped before anything was trained; logs are in ${join(job.runFolder, "logs")}.`);
   return exitCodes.interrupted;
 }
