@@ -1,5 +1,5 @@
-import { type Job, JobPhase } from "@lockstep/client";
-import type { SummaryEvent } from "@lockstep/spec";
+import { isLoopback, type Job, JobPhase, parseAddress } from "@lockstep/client";
+import { InputError, type SummaryEvent } from "@lockstep/spec";
 import { join, resolve } from "node:path";
 import type { Arguments } from "../arguments.js";
 import { CommandFailure, exitCodes } from "../exit-codes.js";
@@ -46,6 +46,7 @@ export const train: Command = {
 
 async function runTrain(given: Arguments): Promise<number> {
   const source = await readSpec("train", given);
+  const addresses = readAddresses(given);
   const output = outputFor(given.flags.has("json"));
   const interruption = watchInterruptions();
   process.stdout.on("error", interruption.interrupt); // whoever read it has gone
@@ -60,8 +61,7 @@ async function runTrain(given: Arguments): Promise<number> {
     output.status("Starting the coordinator");
     session = await openSession({
       runsFolder: resolve(given.flags.get("runs-folder") ?? "runs"),
-      listen: given.flags.get("listen"),
-      advertise: given.flags.get("advertise"),
+      ...addresses,
     });
     return await trainWith(session, source, output, interruption);
   } finally {
@@ -69,6 +69,26 @@ async function runTrain(given: Arguments): Promise<number> {
     await session?.close();
     interruption.release();
   }
+}
+
+interface Addresses {
+  readonly listen?: string;
+  readonly advertise?: string;
+}
+
+/** Checked here, before anything starts. @throws InputError */
+function readAddresses(given: Arguments): Addresses {
+  const listen = given.flags.get("listen");
+  const advertise = given.flags.get("advertise");
+  if (advertise !== undefined) parseAddress(advertise, "--advertise");
+  if (listen !== undefined && !isLoopback(parseAddress(listen, "--listen").host) && !process.env["LOCKSTEP_TOKEN"]) {
+    throw new InputError({
+      where: "--listen",
+      found: `"${listen}", which other machines can reach, and no join token`,
+      allowed: "a loopback address such as 127.0.0.1:0, or any address with a join token in LOCKSTEP_TOKEN",
+    });
+  }
+  return { ...(listen === undefined ? {} : { listen }), ...(advertise === undefined ? {} : { advertise }) };
 }
 
 async function trainWith(
