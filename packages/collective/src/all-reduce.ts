@@ -63,7 +63,8 @@ export class Collective implements OutgoingStreams {
   readonly #positions = new Map<number, OpenPosition>();
   readonly #begun = new Wakeups();
   readonly #close = new AbortController();
-  readonly #faults: (PeerError | undefined)[];
+  /** Peers that are lost, by rank. */
+  readonly #faults = new Map<number, PeerError>();
   #nextPosition: number;
   #current: OpenPosition | undefined;
   #framesTaken = 0;
@@ -74,7 +75,6 @@ export class Collective implements OutgoingStreams {
     this.generation = options.generation;
     this.ranks = options.addresses.length;
     this.#nextPosition = options.firstPosition;
-    this.#faults = options.addresses.map(() => undefined);
     if (this.ranks === 1) return;
     if (options.server === undefined) throw new Error("a collective of more than one member needs its PeerServer");
     options.server.offer(this);
@@ -117,7 +117,7 @@ export class Collective implements OutgoingStreams {
     if (current?.partials !== partials) throw new Error(`position ${partials.position} is not the one begun last`);
     const { exchange } = current;
     exchange.publish(partials);
-    await this.#untilComplete(exchange, AbortSignal.any([signal, this.#close.signal]));
+    await this.#untilComplete(exchange, signal);
     this.#releaseBefore(partials.position);
     return { position: partials.position, microBatches: partials.microBatches, ...exchange.result };
   }
@@ -152,7 +152,7 @@ export class Collective implements OutgoingStreams {
     } catch (thrown) {
       const fault =
         thrown instanceof PeerError ? thrown : new PeerError(peer, "wrong", `failed: ${String(thrown)}`, thrown);
-      this.#faults[peer.rank] = fault;
+      this.#faults.set(peer.rank, fault);
       this.#current?.exchange.changes.wake();
     }
   }
@@ -171,26 +171,35 @@ export class Collective implements OutgoingStreams {
   }
 
   async #untilComplete(exchange: PositionExchange, signal: AbortSignal): Promise<void> {
-    const faulty = () =>
-      exchange
-        .missingRanks()
-        .map((rank) => this.#faults[rank])
-        .find((fault) => fault !== undefined);
-    const silence = new AbortController();
+    const ending = new AbortController();
+    const abort = () => ending.abort(signal.reason);
+    const close = () => ending.abort(this.#close.signal.reason);
+    if (signal.aborted) abort();
+    if (this.#close.signal.aborted) close();
+    signal.addEventListener("abort", abort, { once: true });
+    this.#close.signal.addEventListener("abort", close, { once: true });
     const silenceMs = this.#options.silenceMs ?? 60_000;
     let framesSeen = this.#framesTaken;
     const timer = setInterval(() => {
-      if (this.#framesTaken === framesSeen) silence.abort(this.#silentPeer(exchange, silenceMs));
+      if (this.#framesTaken === framesSeen) ending.abort(this.#silentPeer(exchange, silenceMs));
       framesSeen = this.#framesTaken;
     }, silenceMs);
     try {
-      const ended = () => exchange.complete || faulty() !== undefined;
-      await exchange.changes.until(ended, AbortSignal.any([signal, silence.signal]));
+      await exchange.changes.until(() => exchange.complete || this.#faultIn(exchange) !== undefined, ending.signal);
     } finally {
       clearInterval(timer);
+      signal.removeEventListener("abort", abort);
+      this.#close.signal.removeEventListener("abort", close);
     }
-    const fault = exchange.complete ? undefined : faulty();
+    const fault = this.#faultIn(exchange);
     if (fault !== undefined) throw fault;
+  }
+
+  /** The fault of a peer that this position still needs. */
+  #faultIn(exchange: PositionExchange): PeerError | undefined {
+    if (this.#faults.size === 0 || exchange.complete) return undefined;
+    const rank = exchange.missingRanks().find((missing) => this.#faults.has(missing));
+    return rank === undefined ? undefined : this.#faults.get(rank);
   }
 
   #silentPeer(exchange: PositionExchange, silenceMs: number): Error {

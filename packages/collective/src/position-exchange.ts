@@ -74,8 +74,9 @@ export class PositionExchange {
   #published: readonly PartialSum[] | undefined;
   #tileSum: TileSum | undefined;
   #unsummed: number;
-  /** Per rank: frames that this member still needs from it. */
+  /** Per rank, and in all: frames that this member still needs. */
   readonly #missingFrom: Int32Array;
+  #missingFrames = 0;
 
   constructor(shape: PositionShape, rank: number, pool: VectorPool) {
     const ranks = shape.runs.length;
@@ -101,6 +102,7 @@ export class PositionExchange {
       this.#missingFrom[from] = (this.#missingFrom[from] as number) + expected;
       return new Uint8Array(expected);
     });
+    this.#missingFrames = this.#missingFrom.reduce((sum, missing) => sum + missing, 0);
   }
 
   #expectFrom(from: number, runs: readonly MicroBatchRange[]): Map<number, Incoming> {
@@ -137,7 +139,7 @@ export class PositionExchange {
     for (const nodes of this.#incoming) {
       for (const { node, values } of nodes.values()) tiles.push({ ...node, values, base: this.#ownRange.first });
     }
-    this.#tileSum = new TileSum(this.shape.microBatches, tiles);
+    this.#tileSum = new TileSum(this.shape.microBatches, tiles, this.#pool);
     for (let piece = 0; piece < this.#missingNodes.length; piece++) this.#sumWhenComplete(piece);
   }
 
@@ -146,7 +148,7 @@ export class PositionExchange {
   }
 
   get complete(): boolean {
-    return this.#unsummed === 0 && this.#missingFrom.every((missing) => missing === 0);
+    return this.#unsummed === 0 && this.#missingFrames === 0;
   }
 
   /** Ranks from which something is still missing. */
@@ -223,7 +225,7 @@ export class PositionExchange {
     }
     if (slot.partial && slot.piece === slot.arrived.length - 1) addCounts(this.#counts, this.#countsOf(frame));
     slot.arrived[slot.piece] = 1;
-    this.#missingFrom[from] = (this.#missingFrom[from] as number) - 1;
+    this.#missOneLess(from);
     if (!slot.partial) return;
     this.#missingNodes[slot.piece] = (this.#missingNodes[slot.piece] as number) - 1;
     this.#sumWhenComplete(slot.piece);
@@ -233,7 +235,12 @@ export class PositionExchange {
   #heardFrom(from: number): void {
     if (this.#heardEmpty[from] === 1) return;
     this.#heardEmpty[from] = 1;
+    this.#missOneLess(from);
+  }
+
+  #missOneLess(from: number): void {
     this.#missingFrom[from] = (this.#missingFrom[from] as number) - 1;
+    this.#missingFrames--;
   }
 
   /** Sums a piece once every node of it is there, never earlier: the order of arrival has no say. */
@@ -256,6 +263,7 @@ export class PositionExchange {
 
   /** Gives every vector back; called when each member is known to have all that this one sent. */
   release(): void {
+    this.#tileSum?.release();
     for (const nodes of this.#incoming) for (const { values } of nodes.values()) this.#pool.give(values);
     if (this.#result !== undefined) this.#pool.give(this.#result);
     this.#result = undefined;

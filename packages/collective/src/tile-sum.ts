@@ -2,6 +2,7 @@
 import { childrenOf, type MicroBatchRange } from "./reduction-tree.js";
 import { pieceLength, type VectorRange } from "./segments.js";
 import { addInto } from "./sum.js";
+import type { VectorPool } from "./vector-pool.js";
 
 /** A node that was sent or is our own, and where its values for a range of the flat vector are. */
 export interface Tile extends MicroBatchRange {
@@ -14,35 +15,47 @@ export class TileSum {
   readonly #root: MicroBatchRange;
   /** Tile by first micro-batch. */
   readonly #tiles = new Map<number, Tile>();
-  /** Sums of right children, one vector per level of the tree, made when first needed. */
+  readonly #pool: VectorPool;
+  /** Sums of right children that are no tiles, one piece per level of the tree, taken when first needed. */
   readonly #scratch: Float32Array[] = [];
 
   /** The tiles are nodes of the tree that tile [0, microBatches) once. */
-  constructor(microBatches: number, tiles: readonly Tile[]) {
+  constructor(microBatches: number, tiles: readonly Tile[], pool: VectorPool) {
     this.#root = { first: 0, end: microBatches };
+    this.#pool = pool;
     for (const tile of tiles) this.#tiles.set(tile.first, tile);
   }
 
   /** Puts the root's values of `range` (at most one piece) into `result`, a whole flat vector. */
   sumInto(result: Float32Array, range: VectorRange): void {
     const target = result.subarray(range.first, range.end);
-    const sum = this.#sumOf(this.#root, target, range, 0);
-    if (sum !== target) target.set(sum);
+    const tile = this.#tileValues(this.#root, range);
+    if (tile === undefined) this.#sum(this.#root, target, range, 0);
+    else target.set(tile);
   }
 
-  /** The node's values of `range`: a view of its tile, or summed into `target`. */
-  #sumOf(node: MicroBatchRange, target: Float32Array, range: VectorRange, depth: number): Float32Array {
-    const tile = this.#tiles.get(node.first);
-    if (tile?.end === node.end) return tile.values.subarray(range.first - tile.base, range.end - tile.base);
+  release(): void {
+    for (const scratch of this.#scratch) this.#pool.give(scratch);
+    this.#scratch.length = 0;
+  }
+
+  /** Sums a node that is no tile into `target`. */
+  #sum(node: MicroBatchRange, target: Float32Array, range: VectorRange, depth: number): Float32Array {
     const [left, right] = childrenOf(node);
-    const leftSum = this.#sumOf(left, target, range, depth);
-    const rightSum = this.#sumOf(right, this.#scratchFor(depth, target.length), range, depth + 1);
+    const leftSum = this.#tileValues(left, range) ?? this.#sum(left, target, range, depth);
+    const rightSum =
+      this.#tileValues(right, range) ?? this.#sum(right, this.#scratchFor(depth, target.length), range, depth + 1);
     addInto(target, leftSum, rightSum);
     return target;
   }
 
+  #tileValues(node: MicroBatchRange, range: VectorRange): Float32Array | undefined {
+    const tile = this.#tiles.get(node.first);
+    return tile?.end === node.end ? tile.values.subarray(range.first - tile.base, range.end - tile.base) : undefined;
+  }
+
   #scratchFor(depth: number, length: number): Float32Array {
-    const scratch = (this.#scratch[depth] ??= new Float32Array(pieceLength));
-    return scratch.subarray(0, length);
+    while (this.#scratch.length <= depth) this.#scratch.push(this.#pool.take(pieceLength));
+    return (this.#scratch[depth] as Float32Array).subarray(0, length);
   }
 }
