@@ -16,7 +16,8 @@ const torchImagesPerBlock = 10_240;
 
 /**
  * `lockstep train` as a user runs it: coordinator, one data-shard and one worker as processes, sharing the thread budget. Images per
- * second are its own, of the epochs after the first, when every image has been decoded.
+ * second are those of whole epochs after the first, when every image has been decoded: from one epoch's end to the next by this
+ * process's clock, so that a short validation and everything between epochs is in them.
  */
 export async function measureProduct(torch: TorchPeer, setting: Setting, rounds: number): Promise<Comparison> {
   const folder = await mkdtemp(join(tmpdir(), "lockstep-bench-"));
@@ -71,12 +72,16 @@ async function trainOnce(folder: string, { threads, batch }: Setting): Promise<n
   });
   const exited = once(child, "exit");
   const rates: number[] = [];
+  let epochStarted: number | undefined;
   for await (const line of createInterface({ input: child.stdout })) {
     const event = JSON.parse(line) as Record<string, unknown>;
-    if (event["type"] === "epoch") rates.push(Number(event["imagesPerSecond"]));
+    if (event["type"] !== "epoch") continue;
+    const now = performance.now();
+    if (epochStarted !== undefined) rates.push(Number(event["samples"]) / ((now - epochStarted) / 1000));
+    epochStarted = now;
   }
   const [code] = (await exited) as [number | null];
   if (code !== 0) throw new Error(`lockstep train ended with exit code ${code}; its message is above`);
-  if (rates.length < 2) throw new Error("lockstep train reported fewer than two epochs");
-  return median(rates.slice(1));
+  if (rates.length === 0) throw new Error("lockstep train reported fewer than two epochs");
+  return median(rates);
 }
