@@ -56,7 +56,8 @@ export async function drawShapes(options: ShapesOptions): Promise<"drawn" | "the
 function isComplete(folder: string, label: string, imagesPerClass: number): boolean {
   const file = join(folder, "shapes.json");
   if (!existsSync(file) || readFileSync(file, "utf8") !== label) return false;
-  return classNames.every((name) => readdirSync(join(folder, name)).length === imagesPerClass);
+  const imagesIn = (name: string) => (existsSync(join(folder, name)) ? readdirSync(join(folder, name)).length : 0);
+  return classNames.every((name) => imagesIn(name) === imagesPerClass);
 }
 
 async function writeImage(folder: string, index: number, figure: Figure, draws: Draws): Promise<void> {

@@ -32,9 +32,6 @@ export interface SampleUse {
 /** Reads started beyond those that decode, so that a slow disk does not keep decoding waiting. */
 const filesReadAhead = 4;
 
-/** Files looked at together by the check at each new epoch: few, for it runs beside training. */
-const filesCheckedAtOnce = 2;
-
 /** Sample index -> pixels in the caller's buffer: read, verified, decoded, kept, augmented. */
 export class PixelReader {
   /** Bytes of one sample. */
@@ -51,6 +48,7 @@ export class PixelReader {
   readonly #closing = new AbortController();
   #fault: Error | undefined;
   #epoch: number | undefined;
+  #isChecking = false;
 
   constructor(options: PixelReaderOptions) {
     const { manifest, settings, decodeThreads, cacheBytesMax } = options;
@@ -167,14 +165,21 @@ export class PixelReader {
     if (this.#epoch !== undefined && epoch <= this.#epoch) return;
     const isFirst = this.#epoch === undefined;
     this.#epoch = epoch;
-    if (isFirst) return;
+    if (isFirst || this.#isChecking) return;
+    this.#isChecking = true;
+    void this.#checkFiles().finally(() => (this.#isChecking = false));
+  }
+
+  async #checkFiles(): Promise<void> {
     const { manifest } = this.#options;
     const files = new Set(this.#files.containersHeld());
     for (const sample of this.#cache.samples()) files.add(manifest.sampleFile[sample] as number);
     const { signal } = this.#closing;
-    checkFiles(manifest, [...files], { atOnce: filesCheckedAtOnce, signal }).catch((thrown: unknown) => {
+    try {
+      await checkFiles(manifest, [...files], { signal });
+    } catch (thrown) {
       if (!signal.aborted) this.#fail(thrown instanceof Error ? thrown : new Error(String(thrown)));
-    });
+    }
   }
 }
 
