@@ -87,3 +87,14 @@ test("values are keyed by seed and name: another seed changes all, another layer
   const state = initialState(shallower, shallowLayout, adam, 3);
   assert.deepEqual(state.parameters.subarray(0, 16 * 27), first.get("conv1.weight"));
 });
+
+test("parameters of one shape start with values of their own", () => {
+  const dense = { type: "dense", units: 12 } as const;
+  const twins = buildNetwork({ layers: [{ type: "flatten" }, dense, dense] }, { channels: 3, height: 2, width: 2 }, 12);
+  const [first, , second] = layoutOf(twins).parameters;
+  assert.ok(first !== undefined && second !== undefined);
+  assert.deepEqual(first.shape, second.shape);
+  const { parameters } = initialState(twins, layoutOf(twins), adam, 3);
+  const valuesOf = ({ offset, length }: typeof first) => parameters.subarray(offset, offset + length);
+  assert.notDeepEqual(valuesOf(first), valuesOf(second));
+});
