@@ -113,8 +113,8 @@ export class Accounting {
   }
 
   #count(record: PositionRecord): void {
-    const { timetable, metric } = this.#options;
-    const place = locate(timetable, record.position);
+    const options = this.#options;
+    const place = locate(options.timetable, record.position);
     this.#checkSamples(place, record);
     if (place.index === 0) this.#sums = this.#newSums();
     const sums = this.#sums;
@@ -123,7 +123,7 @@ export class Accounting {
     sums.loss += record.loss;
     sums.hash = (sums.hash + record.sampleHash) & hashMask;
     sums.seconds += record.phaseMs.reduce((total, each) => total + each, 0) / 1000;
-    metric({
+    options.metric({
       position: place.position,
       epoch: place.epoch + 1,
       phase: place.phase,

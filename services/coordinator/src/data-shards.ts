@@ -1,121 +1,180 @@
-// The data-shards of one job: who has attached, what the training pixels measure, who serves what.
-
+/** The data-shards of one job: who has attached, what the training pixels measure, who serves what. */
 import type { ShardMap as SampleMap } from "@lockstep/dataset";
 import type { ShardMap } from "@lockstep/protocol";
-import { type Measured, RpcError, type ShardMessage, type ShardOrder, Status } from "@lockstep/rpc";
+import {
+  type Measure,
+  type Measured,
+  RpcError,
+  type ShardAssignment,
+  type ShardHello,
+  type ShardMessage,
+  type ShardOrder,
+  Status,
+} from "@lockstep/rpc";
 
-type Order = NonNullable<ShardOrder["order"]>;
+type Send = (order: ShardOrder) => Promise<void>;
 
 interface Shard {
   readonly id: string;
+  /** For people: "data-shard-2". */
+  readonly name: string;
+  /** Place among the shard indices. */
+  readonly order: number;
   readonly address: string;
-  readonly processId: number;
   readonly decoderIdentity: string;
-  readonly send: (order: ShardOrder) => Promise<void>;
+  /** Of its present stream. */
+  send: Send;
+  heardMs: number;
   ready: boolean;
+  /** Asked for and not answered yet. */
+  measuring: Measure | undefined;
   measured: Measured | undefined;
 }
 
 export interface DataShardsOptions {
   readonly count: number;
+  /** Data-shards of another decoder identity are refused. */
   readonly strict: boolean;
-  readonly assignment: Extract<Order, { $case: "assignment" }>["value"];
-  /** A data-shard says that it, or the job, cannot go on. */
+  readonly assignment: ShardAssignment;
+  /** Silence for so long counts as failure. */
+  readonly silenceMs: number;
+  /** Milliseconds of a steady clock. */
+  now(): number;
+  /** The process as the launcher started it, "data-shard-2" and its number among them; undefined: started elsewhere. */
+  processOf(processId: number): { readonly name: string; readonly order: number } | undefined;
+  /** A data-shard, or the job, cannot go on. */
   failed(sentence: string): void;
 }
 
 export class DataShards {
   readonly #options: DataShardsOptions;
-  /** In order of attachment: the order of shard indices. */
-  readonly #shards: Shard[] = [];
+  readonly #shards = new Map<string, Shard>();
+  #map: ShardMap | undefined;
   #changed: () => void = () => undefined;
 
   constructor(options: DataShardsOptions) {
     this.#options = options;
   }
 
-  /** One data-shard's stream, until it ends. */
-  async serve(
-    messages: AsyncIterable<ShardMessage>,
-    send: (order: ShardOrder) => Promise<void>,
-    first: Extract<NonNullable<ShardMessage["message"]>, { $case: "hello" }>["value"],
-  ): Promise<void> {
-    const shard = this.#admit(first, send);
+  /** One data-shard's stream, until it ends. A data-shard whose stream broke comes back with another. */
+  async serve(messages: AsyncIterable<ShardMessage>, send: Send, hello: ShardHello): Promise<void> {
+    const shard = this.#admit(hello, send);
     await send({ order: { $case: "assignment", value: this.#options.assignment } });
+    if (this.#map !== undefined) await send({ order: { $case: "shards", value: this.#map } });
     for await (const { message } of messages) {
-      if (message?.$case === "ready") shard.ready = true;
-      if (message?.$case === "measured") shard.measured = message.value;
-      if (message?.$case === "failed") this.#options.failed(message.value.sentence);
+      shard.heardMs = this.#options.now();
+      if (message !== undefined) this.#hear(shard, message);
       this.#changed();
     }
   }
 
-  get processIds(): number[] {
-    return this.#shards.map((shard) => shard.processId);
-  }
-
   /** Resolves when all have loaded the manifest. */
   async ready(signal: AbortSignal): Promise<void> {
-    await this.#until(
-      () => this.#shards.length === this.#options.count && this.#shards.every((each) => each.ready),
-      signal,
-    );
+    const { count } = this.#options;
+    await this.#until(() => this.#shards.size === count && this.#inOrder().every((each) => each.ready), signal);
   }
 
   /** Sums over all training samples, each data-shard a contiguous part of them. */
   async measure(trainSamples: number, signal: AbortSignal): Promise<Measured[]> {
-    const { length } = this.#shards;
-    for (const [k, shard] of this.#shards.entries()) {
-      const [first, end] = [k, k + 1].map((part) => Math.floor((trainSamples * part) / length)) as [number, number];
-      await shard.send({ order: { $case: "measure", value: { first, end } } });
+    const shards = this.#inOrder();
+    for (const [k, shard] of shards.entries()) {
+      const boundary = (part: number) => Math.floor((trainSamples * part) / shards.length);
+      shard.measuring = { first: boundary(k), end: boundary(k + 1) };
+      this.#send(shard, { order: { $case: "measure", value: shard.measuring } });
     }
-    await this.#until(() => this.#shards.every((each) => each.measured !== undefined), signal);
-    return this.#shards.flatMap((each) => (each.measured === undefined ? [] : [each.measured]));
+    await this.#until(() => shards.every((each) => each.measured !== undefined), signal);
+    return shards.flatMap((each) => (each.measured === undefined ? [] : [each.measured]));
   }
 
   /** The shard map as plans carry it, told to every data-shard. */
-  async announce(map: SampleMap): Promise<ShardMap> {
+  announce(map: SampleMap): ShardMap {
     const { version, blockSamples, ownersPerBlock, owners } = map;
-    const addresses = this.#shards.map((shard) => shard.address);
-    const shards: ShardMap = { version, blockSamples, addresses, ownersPerBlock, owners: [...owners] };
-    for (const shard of this.#shards) await shard.send({ order: { $case: "shards", value: shards } });
-    return shards;
+    const shards = this.#inOrder();
+    const addresses = shards.map((shard) => shard.address);
+    this.#map = { version, blockSamples, addresses, ownersPerBlock, owners: [...owners] };
+    for (const shard of shards) this.#send(shard, { order: { $case: "shards", value: this.#map } });
+    return this.#map;
+  }
+
+  /** A process that is alive and says nothing would let its workers wait for ever. */
+  tick(): void {
+    const options = this.#options;
+    for (const shard of this.#shards.values()) {
+      const silentMs = options.now() - shard.heardMs;
+      if (silentMs >= options.silenceMs)
+        options.failed(`${shard.name} has been silent for ${Math.round(silentMs / 1000)} s`);
+    }
   }
 
   /** The job is closed. */
-  async dismiss(why: string): Promise<void> {
-    await Promise.allSettled(this.#shards.map((shard) => shard.send({ order: { $case: "done", value: { why } } })));
+  dismiss(why: string): void {
+    for (const shard of this.#shards.values()) this.#send(shard, { order: { $case: "done", value: { why } } });
   }
 
-  #admit(
-    hello: { shard: string; address: string; processId: number; decoderIdentity: string },
-    send: Shard["send"],
-  ): Shard {
-    const like = this.#shards[0];
-    if (this.#shards.length >= this.#options.count)
-      throw new RpcError(Status.FAILED_PRECONDITION, `The job has its ${this.#options.count} data-shards already.`);
-    if (this.#options.strict && like !== undefined && like.decoderIdentity !== hello.decoderIdentity)
-      throw new RpcError(
-        Status.FAILED_PRECONDITION,
+  #admit(hello: ShardHello, send: Send): Shard {
+    const again = this.#shards.get(hello.shard);
+    if (again !== undefined) {
+      again.send = send;
+      return again;
+    }
+    const { count, strict } = this.#options;
+    const refuse = (sentence: string) => new RpcError(Status.FAILED_PRECONDITION, sentence);
+    if (this.#shards.size >= count) throw refuse(`The job has its ${count} data-shards already.`);
+    const like = this.#inOrder()[0];
+    if (strict && like !== undefined && like.decoderIdentity !== hello.decoderIdentity) {
+      throw refuse(
         `This data-shard decodes with ${hello.decoderIdentity}, the job with ${like.decoderIdentity}; ` +
           "use the same build, or say determinism: relaxed in the spec.",
       );
-    const { shard: id, address, processId, decoderIdentity } = hello;
-    const shard: Shard = { id, address, processId, decoderIdentity, send, ready: false, measured: undefined };
-    this.#shards.push(shard);
+    }
+    const { shard: id, address, decoderIdentity, processId } = hello;
+    const { name, order } = this.#options.processOf(processId) ?? {
+      name: `data-shard ${id.slice(0, 8)}`,
+      order: count,
+    };
+    const state = { heardMs: this.#options.now(), ready: false, measuring: undefined, measured: undefined };
+    const shard: Shard = { id, name, order, address, decoderIdentity, send, ...state };
+    this.#shards.set(id, shard);
     return shard;
   }
 
-  async #until(holds: () => boolean, signal: AbortSignal): Promise<void> {
-    const wake = (): void => this.#changed();
-    signal.addEventListener("abort", wake, { once: true });
-    try {
-      while (!holds()) {
-        signal.throwIfAborted();
-        await new Promise<void>((resolve) => (this.#changed = resolve));
+  #hear(shard: Shard, message: NonNullable<ShardMessage["message"]>): void {
+    switch (message.$case) {
+      case "heartbeat":
+        return;
+      case "ready":
+        shard.ready = true;
+        if (shard.measuring !== undefined) this.#send(shard, { order: { $case: "measure", value: shard.measuring } });
+        return;
+      case "measured":
+        shard.measured = message.value;
+        shard.measuring = undefined;
+        return;
+      case "failed": {
+        const { sentence, jobFault } = message.value;
+        return this.#options.failed(jobFault ? sentence : `${shard.name}: ${sentence}`);
       }
-    } finally {
-      signal.removeEventListener("abort", wake);
+      case "hello":
+        throw new RpcError(Status.INVALID_ARGUMENT, "A data-shard says Hello once a stream.");
+    }
+  }
+
+  #inOrder(): Shard[] {
+    return [...this.#shards.values()].sort((a, b) => a.order - b.order);
+  }
+
+  /** To a stream that has broken nothing is said: what matters is said again on the next one. */
+  #send(shard: Shard, order: ShardOrder): void {
+    shard.send(order).catch(() => undefined);
+  }
+
+  async #until(holds: () => boolean, signal: AbortSignal): Promise<void> {
+    while (!holds()) {
+      signal.throwIfAborted();
+      await new Promise<void>((resolve) => {
+        this.#changed = resolve;
+        signal.addEventListener("abort", () => resolve(), { once: true });
+      });
     }
     signal.throwIfAborted();
   }

@@ -1,6 +1,7 @@
 // What clients ask for: submit, explain, get, list, watch, cancel. Every job of this process is here, by name.
 
 import {
+  type JobEvent,
   JobPhase,
   type JobServiceServer,
   jobService,
@@ -13,11 +14,11 @@ import {
 import { type JobSpec, parseJobSpec } from "@lockstep/spec";
 import type { Log } from "@lockstep/telemetry";
 import { explain } from "./explain.js";
-import { Job, messageOf } from "./job.js";
+import { endUnfinished, Job, messageOf } from "./job.js";
 import type { Launcher } from "./launch/launcher.js";
 import { outline } from "./prepare.js";
 import { makeRunFolder } from "./store/artifacts.js";
-import type { Store } from "./store/database.js";
+import type { Store, StoredJob } from "./store/database.js";
 import { Supervisor } from "./supervisor.js";
 
 export interface JobsOptions {
@@ -45,11 +46,14 @@ export class Jobs {
 
   constructor(options: JobsOptions) {
     this.#options = options;
+    endUnfinished(options.store);
   }
 
   /** The supervisor of a job that runs here. @throws RpcError NOT_FOUND */
   supervisorOf(job: string): Supervisor {
-    return this.#find(job).supervisor;
+    const running = this.#jobs.get(job);
+    if (running === undefined) throw new RpcError(Status.NOT_FOUND, `No job "${job}" runs in this coordinator.`);
+    return running.supervisor;
   }
 
   get service(): ServedService {
@@ -59,9 +63,9 @@ export class Jobs {
         const outlined = await outline(parse(specJson, origin));
         return { specJson: JSON.stringify(outlined.spec), text: explain(outlined) };
       }),
-      get: unaryMethod(({ job }) => this.#get(job)),
+      get: unaryMethod(({ job }) => messageOf(this.#stored(job))),
       list: unaryMethod(() => ({ jobs: this.#options.store.jobs().map(messageOf) })),
-      watch: streamMethod(({ job, afterSequence }, { signal }) => this.#find(job).job.watch(afterSequence, signal)),
+      watch: streamMethod(({ job, afterSequence }, { signal }) => this.#watch(job, afterSequence, signal)),
       cancel: unaryMethod(({ job }) => this.#cancel(job)),
     };
     return { definition: jobService, implementation };
@@ -79,7 +83,8 @@ export class Jobs {
     const running = [...this.#jobs.values()].filter(({ job }) => !job.ended).length;
     if (running >= runningMax)
       throw new RpcError(Status.RESOURCE_EXHAUSTED, `${running} jobs run already; at most ${runningMax} at once.`);
-    const { run, folder } = makeRunFolder(runsFolder, spec.name);
+    const isTaken = (run: string): boolean => store.job(run) !== undefined;
+    const { run, folder } = makeRunFolder(runsFolder, spec.name, isTaken);
     const job = new Job(store, run, folder, JSON.stringify({ ...outlined.spec, name: run }));
     const supervisor = new Supervisor({
       job,
@@ -92,27 +97,36 @@ export class Jobs {
     });
     const { workers, dataShards } = spec.cluster;
     job.tell({ type: "job", run, folder, workers, dataShards });
-    this.#jobs.set(run, { job, supervisor, ended: supervisor.run() });
+    const ended = supervisor.run().finally(() => this.#jobs.delete(run)); // from then on it is told from the store
+    this.#jobs.set(run, { job, supervisor, ended });
     return job.message();
   }
 
-  #get(job: string) {
-    const stored = this.#options.store.jobs().find((each) => each.job === job);
-    if (stored === undefined) throw new RpcError(Status.NOT_FOUND, `There is no job "${job}".`);
-    return messageOf(stored);
+  #stored(job: string): StoredJob {
+    const stored = this.#options.store.job(job);
+    if (stored === undefined) throw new RpcError(Status.NOT_FOUND, `There is no job "${job}" in this coordinator.`);
+    return stored;
   }
 
-  #cancel(name: string) {
-    const { job, supervisor } = this.#find(name);
-    if (job.state.phase !== JobPhase.PUBLISHING) supervisor.cancel("cancelled on request");
-    return job.message();
-  }
-
-  #find(job: string): Running {
+  #watch(job: string, afterSequence: number, signal: AbortSignal): AsyncIterable<JobEvent> {
     const running = this.#jobs.get(job);
-    if (running === undefined) throw new RpcError(Status.NOT_FOUND, `There is no job "${job}" in this coordinator.`);
-    return running;
+    if (running !== undefined) return running.job.watch(afterSequence, signal);
+    return eventsOf(this.#options.store, this.#stored(job).job, afterSequence);
   }
+
+  /** A job that has ended, or that only its files are missing of, is left as it is. */
+  #cancel(name: string) {
+    const running = this.#jobs.get(name);
+    if (running !== undefined && running.job.state.phase !== JobPhase.PUBLISHING) {
+      running.supervisor.cancel("cancelled on request");
+    }
+    return messageOf(this.#stored(name));
+  }
+}
+
+/** What an ended job has told. */
+async function* eventsOf(store: Store, job: string, afterSequence: number): AsyncGenerator<JobEvent> {
+  yield* store.events(job, afterSequence);
 }
 
 function parse(specJson: string, origin: string): JobSpec {

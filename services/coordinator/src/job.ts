@@ -1,6 +1,6 @@
 // One job as its clients see it: where it stands, and everything that it has told.
 
-import { EventEmitter, once } from "node:events";
+import { EventEmitter } from "node:events";
 import { JobPhase, type Job as JobMessage, type JobEvent as JobEventMessage } from "@lockstep/rpc";
 import type { JobEvent, SummaryEvent } from "@lockstep/spec";
 import type { Store, StoredJob } from "./store/database.js";
@@ -95,10 +95,6 @@ export class Job {
     }
   }
 
-  async whenEnded(): Promise<void> {
-    while (!this.ended) await once(this.#changed, "change");
-  }
-
   message(): JobMessage {
     return messageOf(this.#stored());
   }
@@ -121,6 +117,20 @@ export class Job {
   }
 }
 
+/** Jobs that an earlier process left: their workers ended with it. Every watcher is told. */
+export function endUnfinished(store: Store): void {
+  const reason = "the coordinator ended while the job ran";
+  for (const stored of store.jobs()) {
+    if (endPhases.includes(stored.phase)) continue;
+    const sequence = 1 + (store.events(stored.job, 0).at(-1)?.sequence ?? 0);
+    const event: JobEvent = { type: "error", message: reason, exitCode: exitCodes.internal };
+    store.putEvent(stored.job, { sequence, eventJson: JSON.stringify(event) });
+    store.putJob({ ...stored, phase: JobPhase.FAILED, reason, exitCode: exitCodes.internal });
+  }
+}
+
+const endPhases: readonly number[] = [JobPhase.SUCCEEDED, JobPhase.CANCELLED, JobPhase.FAILED];
+
 /** A stored job as clients get it. */
 export function messageOf(stored: StoredJob): JobMessage {
   return { ...stored, phase: stored.phase as JobPhase };
@@ -131,12 +141,6 @@ function hasEnded(state: JobState): boolean {
 }
 
 function exitCodeOf(state: JobState): number {
-  switch (state.phase) {
-    case JobPhase.FAILED:
-      return state.exitCode;
-    case JobPhase.CANCELLED:
-      return exitCodes.cancelled;
-    default:
-      return exitCodes.done;
-  }
+  if (state.phase === JobPhase.FAILED) return state.exitCode;
+  return state.phase === JobPhase.CANCELLED ? exitCodes.cancelled : exitCodes.done;
 }

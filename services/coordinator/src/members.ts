@@ -11,6 +11,7 @@ import {
 } from "@lockstep/protocol";
 import {
   type Assignment,
+  type Failed,
   type Hello,
   type PositionRecord,
   RpcError,
@@ -29,14 +30,16 @@ export interface MembersOptions {
   readonly membership: MembershipState;
   /** Milliseconds of a steady clock. */
   now(): number;
-  /** "worker-2" of a process that the launcher started, for people. */
-  nameOf(processId: number): string | undefined;
+  /** The process as the launcher started it, "worker-2" and its number among them; undefined: started elsewhere. */
+  processOf(processId: number): { readonly name: string; readonly order: number } | undefined;
   /** What positions did; returns the last one that stands on durable storage. */
   records(records: readonly PositionRecord[]): number;
   store(plan: OutputOf<"store">["plan"]): void;
   /** Pull the files from the writer's address, then say "stored" or "not-stored". */
   storeArtifacts(output: OutputOf<"store-artifacts">, address: string): void;
   closed(output: OutputOf<"closed">): void;
+  /** Raises the store's incarnation above this one and returns it (R4). */
+  raiseIncarnation(above: number): number;
   note(text: string): void;
 }
 
@@ -44,7 +47,8 @@ interface Stream {
   readonly worker: string;
   readonly name: string;
   readonly address: string;
-  readonly processId: number;
+  /** Place in rank order. */
+  readonly order: number;
   readonly engineIdentity: string;
   readonly send: (order: WorkerOrder) => Promise<void>;
 }
@@ -53,12 +57,18 @@ export class Members {
   readonly #options: MembersOptions;
   /** Of workers that are attached now. */
   readonly #streams = new Map<string, Stream>();
+  /** Worker by process id, of all that ever attached: a stream often ends before its process is seen to. */
+  readonly #processes = new Map<number, string>();
   #state: MembershipState;
-  #admitted = 0;
 
   constructor(options: MembersOptions) {
     this.#options = options;
     this.#state = options.membership;
+  }
+
+  /** Workers that have attached while the first generation still waits for more; undefined: it has begun. */
+  get gathered(): number | undefined {
+    return this.#state.stage.at === "gather" ? this.#state.workers.size : undefined;
   }
 
   get closed(): boolean {
@@ -89,9 +99,9 @@ export class Members {
 
   /** A process that a launcher started has ended. */
   processEnded(processId: number, why: string): boolean {
-    const stream = [...this.#streams.values()].find((each) => each.processId === processId);
-    if (stream === undefined) return false;
-    this.advance({ type: "lost", worker: stream.worker, why });
+    const worker = this.#processes.get(processId);
+    if (worker === undefined) return false;
+    this.advance({ type: "lost", worker, why });
     return true;
   }
 
@@ -117,15 +127,17 @@ export class Members {
     if (!again && this.#state.workers.size >= workersWanted)
       throw new RpcError(Status.FAILED_PRECONDITION, `The job has its ${workersWanted} workers already.`);
     const { worker, address, processId, engineIdentity } = hello;
-    const name = this.#options.nameOf(processId) ?? `worker ${worker.slice(0, 8)}`;
-    const stream: Stream = { worker, name, address, processId, engineIdentity, send };
+    const known = this.#options.processOf(processId);
+    const name = known?.name ?? `worker ${worker.slice(0, 8)}`;
+    const order = known?.order ?? workersWanted;
+    const stream: Stream = { worker, name, order, address, engineIdentity, send };
     this.#streams.set(worker, stream);
+    this.#processes.set(processId, worker);
     return stream;
   }
 
   #viewOf(stream: Stream, hello: Hello): Extract<MembershipInput, { type: "attach" }>["worker"] {
-    const { worker, name, address } = stream;
-    const order = this.#state.workers.get(worker)?.order ?? this.#admitted++;
+    const { worker, name, order, address } = stream;
     const planHash = hello.lastPlan?.planHash;
     return { worker, name, order, address, held: heldOf(hello, 0), promised: hello.promised ?? noBallot, planHash };
   }
@@ -155,7 +167,7 @@ export class Members {
         return this.advance({ type: "suspect", reporter: worker, ballot: requireBallot(ballot), suspect, why });
       }
       case "failed":
-        return this.advance({ type: "stop", ending: { outcome: "failed", why: message.value.sentence } });
+        return this.#onFailed(stream, message.value);
       case "published": {
         const { ballot, artifacts } = message.value;
         return this.advance({ type: "published", worker, ballot: requireBallot(ballot), artifacts });
@@ -165,6 +177,12 @@ export class Members {
       case "hello":
         throw new RpcError(Status.INVALID_ARGUMENT, "A worker says Hello once a stream.");
     }
+  }
+
+  /** A worker that fails stays, so that what is trained can be saved from it; whose fault it is only changes the sentence. */
+  #onFailed(stream: Stream, { sentence, jobFault }: Failed): void {
+    const why = jobFault ? sentence : `${stream.name}: ${sentence}`;
+    this.advance({ type: "stop", ending: { outcome: "failed", why } });
   }
 
   #do(output: MembershipOutput): void {
@@ -177,8 +195,8 @@ export class Members {
       case "store-artifacts":
         return options.storeArtifacts(output, this.#state.workers.get(output.worker)?.address ?? "");
       case "raise-incarnation":
-        // Only a coordinator that adopts another's workers meets a newer promise; this version refuses them at Hello.
-        return options.note(`a worker has promised incarnation ${output.above}, newer than this coordinator's`);
+        options.note(`a worker has promised incarnation ${output.above}, newer than this coordinator's`);
+        return this.advance({ type: "incarnation", incarnation: options.raiseIncarnation(output.above) });
       case "closed":
         return options.closed(output);
       case "freeze":

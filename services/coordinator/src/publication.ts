@@ -36,7 +36,6 @@ export async function pullArtifacts(
   writer: Writer,
   artifacts: readonly ArtifactName[],
   folder: string,
-  signal: AbortSignal,
 ): Promise<string[]> {
   const client = openClient(PeerServiceClient, writer.address, { token: writer.token });
   const paths: string[] = [];
@@ -47,7 +46,7 @@ export async function pullArtifacts(
       const request = { job: writer.job, name: artifact.name, offset: 0 };
       const what = `Pulling ${artifact.name} from ${writer.address}`;
       const open = (options: object) => client.artifact(request, options);
-      const frames = readStream<Frame>(open, { what, deadlineMs: pullDeadlineMs, signal });
+      const frames = readStream<Frame>(open, { what, deadlineMs: pullDeadlineMs });
       const path = join(folder, artifact.name);
       await receiveArtifact(path, artifact, payloads(frames, what));
       paths.push(path);

@@ -36,8 +36,8 @@ const patienceMs = 5_000;
 const graceMs = 10_000;
 const silenceMs = 60_000;
 const tickMs = 500;
-/** Between being asked to end and being made to. */
-const stopGraceMs = 5_000;
+/** For a process to end after Done, then when asked, before it is killed. */
+const stopGraceMs = 3_000;
 /** Loading the manifest, starting a runtime: more means that something hangs. */
 const startMsMax = 120_000;
 
@@ -86,7 +86,10 @@ export class Supervisor {
   /** To the job's end, whatever it is; never throws. */
   async run(): Promise<void> {
     const { job, log } = this.#options;
-    const ticker = setInterval(() => this.#members?.advance({ type: "tick" }), tickMs);
+    const ticker = setInterval(() => {
+      this.#members?.advance({ type: "tick" });
+      this.#shards?.tick();
+    }, tickMs);
     try {
       await this.#train();
     } catch (error) {
@@ -95,7 +98,7 @@ export class Supervisor {
     } finally {
       clearInterval(ticker);
       this.#closing = true;
-      await this.#shards?.dismiss("the job is closed");
+      this.#shards?.dismiss("the job is closed");
       await Promise.all(this.#children.map((child) => child.stop(stopGraceMs)));
       log.info(`job ${job.job} ended: ${JSON.stringify(job.state)}`);
     }
@@ -167,17 +170,19 @@ export class Supervisor {
         decodeThreads: budget.dataShard,
         heartbeatMs,
       },
+      silenceMs,
+      now: () => performance.now(),
+      processOf: (processId) => this.#processOf(processId),
       failed: (sentence) => this.#stop(new Stopped("failed", sentence)),
     });
     this.#shards = shards;
     this.#launch("data-shard", cluster.dataShards, budget.dataShard);
-    const signal = AbortSignal.any([this.#abort.signal, AbortSignal.timeout(startMsMax)]);
-    await shards.ready(signal);
+    await this.#within(startMsMax, "the data-shards did not get ready", shards.ready(this.#abort.signal));
     const given = givenNormalization(outline.spec, dataset.channels);
     const { trainSamples } = outline.timetable;
     const normalize =
       given ?? measuredNormalization(await shards.measure(trainSamples, this.#abort.signal), dataset.channels);
-    return { spec: resolved(outline, normalize), shards: await shards.announce(outline.shards) };
+    return { spec: resolved(outline, normalize), shards: shards.announce(outline.shards) };
   }
 
   /** Workers from their start to the closed generation. */
@@ -204,7 +209,7 @@ export class Supervisor {
         assignment: this.#assignment(prepared, spec),
         strict: spec.determinism === "strict",
         now: () => performance.now(),
-        nameOf: (processId) => this.#children.find((child) => child.processId === processId)?.name,
+        processOf: (processId) => this.#processOf(processId),
         records: (records) => this.#record(records, accounting),
         store: (plan) => {
           store.putPlan(job.job, plan.ballot, Plan.encode(plan).finish());
@@ -212,6 +217,7 @@ export class Supervisor {
         },
         storeArtifacts: (output, address) => void this.#storeArtifacts(output.artifacts, address),
         closed: resolve,
+        raiseIncarnation: (above) => store.raiseIncarnationAbove(above),
         note: (text) => log.info(text),
       });
       this.#members = members;
@@ -220,10 +226,29 @@ export class Supervisor {
         const { outcome, message } = reason instanceof Stopped ? reason : new Stopped("failed", String(reason));
         members.advance({ type: "stop", ending: { outcome, why: message } });
       };
-      if (this.#abort.signal.aborted) stop();
-      else this.#abort.signal.addEventListener("abort", stop, { once: true });
+      if (this.#abort.signal.aborted) return stop();
+      this.#abort.signal.addEventListener("abort", stop, { once: true });
       this.#launch("worker", spec.cluster.workers, threadBudget(spec.cluster).worker);
+      const late = setTimeout(() => {
+        const { gathered } = members;
+        if (gathered === undefined) return;
+        const sentence = `only ${gathered} of ${spec.cluster.workers} workers came within ${startMsMax / 1000} s`;
+        this.#stop(new Stopped("failed", sentence));
+      }, startMsMax);
+      late.unref();
     });
+  }
+
+  /** Ends the job when a start takes longer than anything but a hang does. */
+  async #within<Result>(milliseconds: number, sentence: string, start: Promise<Result>): Promise<Result> {
+    const late = setTimeout(() => {
+      this.#stop(new Stopped("failed", `${sentence} within ${milliseconds / 1000} s`));
+    }, milliseconds);
+    try {
+      return await start;
+    } finally {
+      clearTimeout(late);
+    }
   }
 
   #assignment(prepared: Prepared, spec: ResolvedJobSpec): Assignment {
@@ -251,25 +276,33 @@ export class Supervisor {
       const child = launcher.launch({ ...request, listen: "127.0.0.1:0", advertise: undefined });
       this.#children.push(child);
       log.info(`started ${name}, process ${child.processId}`);
-      void child.ended.then(({ ok, sentence }) => this.#onChildEnded(child, ok, sentence));
+      void child.ended.then(({ how }) => this.#onChildEnded(child, how));
     }
   }
 
-  #onChildEnded(child: Launched, ok: boolean, sentence: string): void {
-    if (this.#closing || (this.#members?.closed === true && ok)) return;
-    const known = this.#members?.processEnded(child.processId, sentence.replace(`${child.name} `, "")) ?? false;
-    if (!known) this.#stop(new Stopped("failed", sentence));
+  #processOf(processId: number): { name: string; order: number } | undefined {
+    const order = this.#children.findIndex((child) => child.processId === processId);
+    const child = this.#children[order];
+    return child === undefined ? undefined : { name: child.name, order };
+  }
+
+  /** Nobody is to leave before Done. */
+  #onChildEnded(child: Launched, how: string): void {
+    if (this.#closing || this.#members?.closed === true) return;
+    const isMember = this.#members?.processEnded(child.processId, how) ?? false;
+    if (!isMember) this.#stop(new Stopped("failed", `${child.name} ${how}`));
   }
 
   /** A difference, or samples that were not due, is an alarm: the job stops and keeps what it has. */
   #record(records: readonly PositionRecord[], accounting: Accounting): number {
+    const counted: PositionRecord[] = [];
     try {
-      const counted = records.flatMap((record) => accounting.add(record));
-      const stored = counted.map((each) => ({ position: each.position, bytes: PositionRecord.encode(each).finish() }));
-      this.#options.store.putRecords(this.#options.job.job, stored);
+      for (const record of records) counted.push(...accounting.add(record));
     } catch (error) {
       this.#stop(new Stopped("failed", (error as Error).message));
     }
+    const stored = counted.map((each) => ({ position: each.position, bytes: PositionRecord.encode(each).finish() }));
+    this.#options.store.putRecords(this.#options.job.job, stored);
     return accounting.counted;
   }
 
@@ -282,7 +315,7 @@ export class Supervisor {
     job.tell({ type: "phase", phase: "publishing" });
     try {
       const writer = { job: job.job, address, token };
-      const paths = await pullArtifacts(writer, artifacts, job.runFolder, AbortSignal.timeout(startMsMax * 5));
+      const paths = await pullArtifacts(writer, artifacts, job.runFolder);
       this.#files.unshift(...paths);
       this.#members?.advance({ type: "stored" });
     } catch (error) {

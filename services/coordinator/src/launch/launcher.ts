@@ -17,12 +17,19 @@ export interface LaunchRequest {
   readonly token: string | undefined;
 }
 
+export interface ProcessEnd {
+  /** With exit code 0. */
+  readonly ok: boolean;
+  /** Goes on where the process's name ends a sentence's beginning: "ended with SIGKILL; its last lines: ...". */
+  readonly how: string;
+}
+
 export interface Launched {
   readonly name: string;
   readonly processId: number;
-  /** Resolves when the process has ended, with a sentence that holds its last lines when it did not end by itself with 0. */
-  readonly ended: Promise<{ readonly ok: boolean; readonly sentence: string }>;
-  /** Asks it to end, then makes it, and resolves when it has. */
+  /** Resolves when the process has ended; never rejects. */
+  readonly ended: Promise<ProcessEnd>;
+  /** Gives it `graceMs` to end by itself, as after Done, then as long to end when asked, then kills it; resolves when it has ended. */
   stop(graceMs: number): Promise<void>;
 }
 

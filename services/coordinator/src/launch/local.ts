@@ -2,13 +2,15 @@
 // dies, be it by kill -9, the pipe closes and they end.
 
 import { spawn, type ChildProcess } from "node:child_process";
-import { closeSync, openSync, readFileSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
-import type { Launched, Launcher, LaunchRequest } from "./launcher.js";
+import { setTimeout as delay } from "node:timers/promises";
+import type { Launched, Launcher, LaunchRequest, ProcessEnd } from "./launcher.js";
 
 /** Of a crashed child's log, in its error. */
-const lastLines = 5;
+const lastLinesMax = 5;
+const lastBytesMax = 8 * 1024;
 
 export class LocalLauncher implements Launcher {
   /** Finds a service's main file; services are started as processes, never imported. */
@@ -26,7 +28,7 @@ export class LocalLauncher implements Launcher {
       words.push("--listen", request.listen, "--exit-with-parent");
       if (request.advertise !== undefined) words.push("--advertise", request.advertise);
       const child = spawn(process.execPath, words, { stdio: ["pipe", log, log], env: environmentOf(request) });
-      return { name: request.name, processId: child.pid ?? 0, ...lifeOf(child, request.name, logPath) };
+      return { name: request.name, processId: child.pid ?? 0, ...lifeOf(child, logPath) };
     } finally {
       closeSync(log);
     }
@@ -49,32 +51,48 @@ function environmentOf(request: LaunchRequest): NodeJS.ProcessEnv {
   return environment;
 }
 
-function lifeOf(child: ChildProcess, name: string, logPath: string): Pick<Launched, "ended" | "stop"> {
-  const ended = new Promise<{ ok: boolean; sentence: string }>((resolve) => {
-    child.once("error", (error) => resolve({ ok: false, sentence: `${name} could not be started: ${error.message}` }));
-    child.once("exit", (code, signal) => resolve(endOf(name, code, signal, logPath)));
+function lifeOf(child: ChildProcess, logPath: string): Pick<Launched, "ended" | "stop"> {
+  const ended = new Promise<ProcessEnd>((resolve) => {
+    child.once("error", (error) => resolve({ ok: false, how: `could not be started: ${error.message}` }));
+    child.once("exit", (code, signal) => resolve({ ok: code === 0, how: howEnded(code, signal, logPath) }));
   });
   // A pipe to a process that has just died raises EPIPE; its exit tells the same.
   child.stdin?.on("error", () => undefined);
+  const endsWithin = (milliseconds: number): Promise<boolean> => {
+    const late = delay(milliseconds, false, { ref: false });
+    return Promise.race([ended.then(() => true), late]);
+  };
   const stop = async (graceMs: number): Promise<void> => {
+    if (await endsWithin(graceMs)) return;
     child.stdin?.end();
-    child.kill("SIGTERM");
-    const killer = setTimeout(() => child.kill("SIGKILL"), graceMs);
+    if (await endsWithin(graceMs)) return;
+    child.kill("SIGKILL");
     await ended;
-    clearTimeout(killer);
   };
   return { ended, stop };
 }
 
-function endOf(
-  name: string,
-  code: number | null,
-  signal: string | null,
-  logPath: string,
-): { ok: boolean; sentence: string } {
-  if (code === 0) return { ok: true, sentence: `${name} ended` };
-  const how = signal === null ? `exit code ${code}` : signal;
-  const lines = readFileSync(logPath, "utf8").trimEnd().split("\n").slice(-lastLines);
-  const said = lines.join("\n") === "" ? "it logged nothing" : `its last lines:\n${lines.join("\n")}`;
-  return { ok: false, sentence: `${name} ended with ${how} (log: ${logPath}); ${said}` };
+function howEnded(code: number | null, signal: string | null, logPath: string): string {
+  if (code === 0) return "ended";
+  const how = signal === null ? `ended with exit code ${code}` : `ended with ${signal}`;
+  const lines = lastLinesOf(logPath);
+  const said = lines.length === 0 ? "it logged nothing" : `its last lines:\n${lines.join("\n")}`;
+  return `${how} (log: ${logPath}); ${said}`;
+}
+
+/** Only the end is read: a log may be large. */
+function lastLinesOf(logPath: string): string[] {
+  const log = openSync(logPath, "r");
+  try {
+    const { size } = fstatSync(log);
+    const bytes = Buffer.alloc(Math.min(size, lastBytesMax));
+    const read = readSync(log, bytes, 0, bytes.length, size - bytes.length);
+    return bytes
+      .toString("utf8", 0, read)
+      .split("\n")
+      .filter((line) => line.trim() !== "")
+      .slice(-lastLinesMax);
+  } finally {
+    closeSync(log);
+  }
 }

@@ -18,25 +18,37 @@ export interface RunFolder {
 }
 
 /**
- * Makes a new folder `parent/name`, or the first free of name-2, name-3, ...; an existing one is never touched.
+ * Makes a new folder `parent/name`, or the first free of name-2, name-3, ...; an existing one is never touched, and a name
+ * that `isTaken` is passed over, though its folder may be gone.
  * @throws InputError when the parent cannot be written
  */
-export function makeRunFolder(parent: string, name: string): RunFolder {
-  for (let number = 1; number <= runsOfOneNameMax; number++) {
+export function makeRunFolder(
+  parent: string,
+  name: string,
+  isTaken: (run: string) => boolean = () => false,
+): RunFolder {
+  const refused = (folder: string, cause: unknown): InputError => {
+    const found = cause instanceof Error ? cause.message : String(cause);
+    return new InputError({ where: `run folder ${folder}`, found, allowed: "a folder that can be written", cause });
+  };
+  try {
+    mkdirSync(parent, { recursive: true });
+  } catch (cause) {
+    throw refused(parent, cause);
+  }
+  for (let number = 1; ; number++) {
     const run = number === 1 ? name : `${name}-${number}`;
     const folder = join(parent, run);
+    if (isTaken(run)) continue;
     try {
-      mkdirSync(parent, { recursive: true });
       mkdirSync(folder);
       mkdirSync(join(folder, "logs"));
       return { run, folder };
     } catch (cause) {
-      if ((cause as NodeJS.ErrnoException).code === "EEXIST" && number < runsOfOneNameMax) continue;
-      const found = cause instanceof Error ? cause.message : String(cause);
-      throw new InputError({ where: `run folder ${folder}`, found, allowed: "a folder that can be written", cause });
+      const exists = (cause as NodeJS.ErrnoException).code === "EEXIST";
+      if (!exists || number === runsOfOneNameMax) throw refused(folder, cause);
     }
   }
-  throw new Error("unreachable: the loop returns or throws");
 }
 
 /** Small files, at once. */

@@ -39,39 +39,63 @@ const schema = `
     job TEXT NOT NULL, sequence INTEGER NOT NULL, event_json TEXT NOT NULL, PRIMARY KEY (job, sequence)) WITHOUT ROWID;
 `;
 
+const jobColumns = `job, phase, spec_json AS specJson, run_folder AS runFolder, reason, summary_json AS summaryJson,
+  exit_code AS exitCode`;
+
 export class Store {
   readonly #database: Database.Database;
-  /** Of this process: higher than that of every process before on the same file (R4). */
-  readonly incarnation: number;
+  #incarnation: number;
 
   /** @throws InputError when the file is not a store, or one of a newer version */
   constructor(path: string) {
     this.#database = open(path);
-    this.incarnation = this.#raiseIncarnation();
+    this.#incarnation = this.#raiseIncarnation();
+  }
+
+  /** Of this process: higher than that of every process before on the same file (R4). */
+  get incarnation(): number {
+    return this.#incarnation;
   }
 
   #raiseIncarnation(): number {
     const raise = this.#database.transaction(() => {
       this.#database.prepare("INSERT OR IGNORE INTO meta VALUES ('incarnation', 0)").run();
       this.#database.prepare("UPDATE meta SET value = value + 1 WHERE key = 'incarnation'").run();
-      return this.#database.prepare("SELECT value FROM meta WHERE key = 'incarnation'").get() as { value: number };
+      return this.#readIncarnation();
     });
-    return raise().value;
+    return raise();
+  }
+
+  #readIncarnation(): number {
+    const row = this.#database.prepare("SELECT value FROM meta WHERE key = 'incarnation'").get() as { value: number };
+    return row.value;
+  }
+
+  /** Above `above`, which another coordinator's workers have promised. */
+  raiseIncarnationAbove(above: number): number {
+    const statement = this.#database.prepare("UPDATE meta SET value = max(value, ?) + 1 WHERE key = 'incarnation'");
+    statement.run(above);
+    this.#incarnation = this.#readIncarnation();
+    return this.#incarnation;
   }
 
   putJob(job: StoredJob): void {
     this.#database
-      .prepare("INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?)")
+      .prepare(
+        `INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (job) DO UPDATE SET phase = excluded.phase,
+           spec_json = excluded.spec_json, run_folder = excluded.run_folder, reason = excluded.reason,
+           summary_json = excluded.summary_json, exit_code = excluded.exit_code`,
+      )
       .run(job.job, job.phase, job.specJson, job.runFolder, job.reason, job.summaryJson, job.exitCode);
   }
 
+  /** In order of submission. */
   jobs(): StoredJob[] {
-    return this.#database
-      .prepare(
-        `SELECT job, phase, spec_json AS specJson, run_folder AS runFolder, reason, summary_json AS summaryJson,
-                exit_code AS exitCode FROM jobs ORDER BY rowid`,
-      )
-      .all() as StoredJob[];
+    return this.#database.prepare(`SELECT ${jobColumns} FROM jobs ORDER BY rowid`).all() as StoredJob[];
+  }
+
+  job(name: string): StoredJob | undefined {
+    return this.#database.prepare(`SELECT ${jobColumns} FROM jobs WHERE job = ?`).get(name) as StoredJob | undefined;
   }
 
   putPlan(job: string, ballot: { incarnation: number; counter: number }, plan: Uint8Array): void {
