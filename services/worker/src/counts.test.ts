@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { SampleHashSum } from "@lockstep/random";
-import { evaluationCounts, totalsOf, trainingCounts } from "./counts.js";
+import { totalsOf, trainingCounts } from "./counts.js";
+import { evaluationCounts } from "./evaluate.js";
 
 const batch = {
   position: 7,

@@ -8,7 +8,8 @@ import type { Place } from "@lockstep/protocol";
 import { SampleHashSum } from "@lockstep/random";
 import type { SampledMicroBatch } from "./micro-batches.js";
 
-const field = { samples: 0, correct: 1, loss: 2, notFinite: 3, sampleHash: 4, confusion: 5 } as const;
+/** Places of the fields. */
+export const field = { samples: 0, correct: 1, loss: 2, notFinite: 3, sampleHash: 4, confusion: 5 } as const;
 const lossUnit = 2 ** 32;
 /** Larger sums would leave the 64-bit field; a loss of that size counts as not finite. */
 const lossMax = 2 ** 30;
@@ -30,24 +31,8 @@ export function trainingCounts(
   return counts;
 }
 
-/** Of one micro-batch of an evaluation position. */
-export function evaluationCounts(
-  batch: SampledMicroBatch,
-  result: BatchResult & { readonly predicted: Int32Array },
-  epoch: number,
-  firstPlace: number,
-  classes: number,
-): BigUint64Array {
-  const counts = new BigUint64Array(field.confusion + classes * classes);
-  fillCounts(counts, batch, result, epoch, firstPlace);
-  for (let i = 0; i < batch.samples; i++) {
-    const cell = field.confusion + (batch.labels[i] as number) * classes + (result.predicted[i] as number);
-    counts[cell] = (counts[cell] as bigint) + 1n;
-  }
-  return counts;
-}
-
-function fillCounts(
+/** Fills the fields that training and evaluation have in common. */
+export function fillCounts(
   counts: BigUint64Array,
   batch: SampledMicroBatch,
   result: BatchResult,

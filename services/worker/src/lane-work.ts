@@ -1,7 +1,8 @@
 /** From micro-batches to partial sums: as they arrive, on as many lanes as the engine has, in whatever order they finish. */
 import type { PartialSums } from "@lockstep/collective";
 import { microBatchRange, type Place } from "@lockstep/protocol";
-import { evaluationCounts, trainingCounts } from "./counts.js";
+import { trainingCounts } from "./counts.js";
+import { evaluationCounts } from "./evaluate.js";
 import type { SampledMicroBatch } from "./micro-batches.js";
 import type { StepWatch } from "./step-watch.js";
 import type { Training } from "./training.js";
