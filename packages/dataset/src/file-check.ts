@@ -35,7 +35,7 @@ export function unreadable(path: string, thrown: unknown): ChangedFileError {
 
 /**
  * Files looked at before others get their turn. A synchronous look costs 2-3 microseconds where an asynchronous one costs 20,
- * which at every sample of every epoch would show in training; on a slow network folder 16 of them hold the process for some ms.
+ * which would show beside training; on a slow network folder 16 of them hold the process for some ms.
  */
 const filesAtOnce = 16;
 

@@ -61,6 +61,11 @@ export class DataService {
   /** Sums for normalisation: PixelReader.measure. */
   measure: PixelReader["measure"] = (first, end, signal) => this.#reader.measure(first, end, signal);
 
+  /** Looks for changed files among those served from memory: PixelReader.checkFiles. */
+  checkFiles(): Promise<void> {
+    return this.#reader.checkFiles();
+  }
+
   useMap(map: ShardMap): void {
     this.#map = map;
   }

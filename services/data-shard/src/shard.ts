@@ -25,6 +25,7 @@ import type { ResolvedJobSpec } from "@lockstep/spec";
 import type { Log } from "@lockstep/telemetry";
 import { Control, type Order } from "./control.js";
 import { DataService } from "./data-service.js";
+import { FileWatch } from "./file-watch.js";
 
 export interface ShardOptions {
   /** host:port. */
@@ -51,10 +52,12 @@ export class Shard {
   /** Came before the manifest was loaded. */
   #map: ShardMap | undefined;
   #progress = 0;
+  readonly #fileWatch: FileWatch;
 
   constructor(options: ShardOptions) {
     this.#options = options;
     this.#client = openClient(MembershipServiceClient, options.coordinator, { token: options.token });
+    this.#fileWatch = new FileWatch(() => this.#service?.checkFiles());
   }
 
   /**
@@ -83,6 +86,7 @@ export class Shard {
     try {
       await Promise.race([this.#control.run(), once(this.#ended.signal, "abort")]);
     } finally {
+      this.#fileWatch.stop();
       await this.#control.close(graceMs);
       this.#service?.close();
       await server.stop(graceMs);

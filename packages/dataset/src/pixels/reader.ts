@@ -47,8 +47,6 @@ export class PixelReader {
   readonly #underWay = new Map<number, Promise<Uint8Array>>();
   readonly #closing = new AbortController();
   #fault: Error | undefined;
-  #epoch: number | undefined;
-  #isChecking = false;
 
   constructor(options: PixelReaderOptions) {
     const { manifest, settings, decodeThreads, cacheBytesMax } = options;
@@ -68,7 +66,6 @@ export class PixelReader {
    * @throws ChangedFileError when its file is not what was recorded; InputError when it cannot be decoded; each names the file
    */
   async read(sampleIndex: number, use: SampleUse, out: Uint8Array, offset: number): Promise<void> {
-    this.#beginEpoch(use.epoch);
     const pixels = this.#cached(sampleIndex, use.epoch) ?? (await this.#load(sampleIndex, use.epoch));
     const target = out.subarray(offset, offset + this.sampleBytes);
     if (use.train) this.#pipeline.apply(pixels, target, use.epoch, sampleIndex);
@@ -93,7 +90,23 @@ export class PixelReader {
     return { cacheBytes: bytes, hits, misses };
   }
 
-  /** Ends the check of files, if one is running. */
+  /**
+   * Looks at the files whose samples are in memory, which nobody reads any more: a changed one is a fault as in `read`. To be
+   * called now and then while samples are served; resolves when all have been looked at.
+   */
+  async checkFiles(): Promise<void> {
+    const { manifest } = this.#options;
+    const files = new Set(this.#files.containersHeld());
+    for (const sample of this.#cache.samples()) files.add(manifest.sampleFile[sample] as number);
+    const { signal } = this.#closing;
+    try {
+      await checkFiles(manifest, [...files], { signal });
+    } catch (thrown) {
+      if (!signal.aborted) this.#fail(thrown instanceof Error ? thrown : new Error(String(thrown)));
+    }
+  }
+
+  /** Ends a check of files that is running. */
   close(): void {
     this.#closing.abort();
   }
@@ -158,28 +171,6 @@ export class PixelReader {
     if (this.#fault !== undefined) return;
     this.#fault = error;
     this.#options.onFault?.(error);
-  }
-
-  /** Samples served from memory are of files that nobody reads any more: they are looked at once an epoch, beside training. */
-  #beginEpoch(epoch: number): void {
-    if (this.#epoch !== undefined && epoch <= this.#epoch) return;
-    const isFirst = this.#epoch === undefined;
-    this.#epoch = epoch;
-    if (isFirst || this.#isChecking) return;
-    this.#isChecking = true;
-    void this.#checkFiles().finally(() => (this.#isChecking = false));
-  }
-
-  async #checkFiles(): Promise<void> {
-    const { manifest } = this.#options;
-    const files = new Set(this.#files.containersHeld());
-    for (const sample of this.#cache.samples()) files.add(manifest.sampleFile[sample] as number);
-    const { signal } = this.#closing;
-    try {
-      await checkFiles(manifest, [...files], { signal });
-    } catch (thrown) {
-      if (!signal.aborted) this.#fail(thrown instanceof Error ? thrown : new Error(String(thrown)));
-    }
   }
 }
 
