@@ -1,8 +1,9 @@
 /** However a run ends, it says why, saves what it can, and leaves no process behind. */
 import assert from "node:assert/strict";
-import { appendFile, stat } from "node:fs/promises";
+import { appendFile, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, test } from "node:test";
+import { parseManifest } from "@lockstep/model";
 import {
   descendants,
   describe as describeProcess,
@@ -79,17 +80,19 @@ describe("a run", () => {
     await gone(run.processes, goneMs);
   });
 
-  test("whose worker is killed ends with its last lines, and saves what is trained", async (t) => {
-    const run = await startLongRun(t);
-    process.kill(await processOf(run, "worker/dist/main.js"), "SIGKILL");
-    const ending = await run.training.ended;
-    assert.equal(ending.exitCode, 3);
-    const message = String(ending.last("error")?.["message"]);
-    assert.match(message, /worker-\d/);
-    assert.match(message, /generation \d+\.\d+: rank/, "the last lines of its log");
-    await assertSaved(run, ending);
-    await gone(run.processes, goneMs);
-  });
+  for (const service of ["worker", "data-shard"]) {
+    test(`whose ${service} is killed ends with its last lines, and saves what is trained`, async (t) => {
+      const run = await startLongRun(t);
+      process.kill(await processOf(run, `${service}/dist/main.js`), "SIGKILL");
+      const ending = await run.training.ended;
+      assert.equal(ending.exitCode, 3);
+      const message = String(ending.last("error")?.["message"]);
+      assert.match(message, new RegExp(`${service}-\\d`));
+      assert.match(message, /\d\d:\d\d:\d\d\.\d+ info/, "lines of its log");
+      await assertSaved(run, ending);
+      await gone(run.processes, goneMs);
+    });
+  }
 
   test("whose file changes meanwhile ends naming it, and saves what is trained", async (t) => {
     const run = await startLongRun(t);
@@ -100,5 +103,18 @@ describe("a run", () => {
     assert.match(String(ending.last("error")?.["message"]), /ant\/ant-7\.png/);
     await assertSaved(run, ending);
     await gone(run.processes, goneMs);
+  });
+
+  test("whose loss is not finite ends naming the step, and saves the last finite state", async (t) => {
+    const folder = await temporaryFolder(t);
+    await drawImageFolder(join(folder, "animals"), { classes: ["ant", "bee", "cat"], imagesPerClass: 20 });
+    const diverging = ["--optimizer", "sgd", "--lr", "1000", "--weight-decay", "1"]; // weights times -999 each step
+    const ending = await startTraining({ cwd: folder, flags: [...flags, ...diverging] }).ended;
+    assert.equal(ending.exitCode, 3);
+    const message = String(ending.last("error")?.["message"]);
+    const position = Number(/not finite at train step \d of 3 in epoch \d+ \(position (\d+)/.exec(message)?.[1]);
+    assert.ok(position > 1, message);
+    const manifest = parseManifest(await readFile(join(folder, "runs", "run", "checkpoint.json")), "run");
+    assert.equal(manifest.position, position - 1);
   });
 });

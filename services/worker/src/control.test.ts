@@ -94,13 +94,12 @@ describe("the control stream", () => {
   });
 
   test("carries heartbeats at the interval asked for", async () => {
-    const heard = new Promise<string[]>((resolve) => {
-      void startCoordinator(async (messages) => resolve(await casesOf(messages, 4))).then((coordinator) => {
-        const { control } = openControl(coordinator);
-        void control.run();
-        control.beatEvery(5);
-      });
-    });
+    let tell: (cases: string[]) => void;
+    const heard = new Promise<string[]>((resolve) => (tell = resolve));
+    const coordinator = await startCoordinator(async (messages) => tell(await casesOf(messages, 4)));
+    const { control } = openControl(coordinator);
+    void control.run();
+    control.beatEvery(5);
     assert.deepEqual(await heard, ["hello", "heartbeat", "heartbeat", "heartbeat"]);
   });
 });
