@@ -6,13 +6,10 @@ import { commandHelp, findCommand, helpFor, overview } from "./commands/help.js"
 import { train } from "./commands/train.js";
 import { version } from "./commands/version.js";
 import { CommandFailure, exitCodeOf, exitCodes, sentenceOf } from "./exit-codes.js";
-import type { Flag } from "./flags.js";
 import { printable } from "./terminal.js";
 
 const working = [train, explain, version];
 const commands: readonly Command[] = [...working, helpFor(working)];
-
-const helpFlag: Flag = { group: "Run", name: "help", value: undefined, meaning: "print this" };
 
 export async function runCommandLine(words: readonly string[]): Promise<number> {
   const [first, ...rest] = words;
@@ -24,15 +21,11 @@ export async function runCommandLine(words: readonly string[]): Promise<number> 
     if (first === "--help" || first === "-h") return print(overview(commands));
     if (first === "--version" || first === "-v") return await version.run({ flags: new Map(), positionals: [] });
     const command = findCommand(commands, first);
-    if (rest.includes("--help") || rest.includes("-h")) return print(commandHelp(withHelpFlag(command)));
+    if (rest.includes("--help") || rest.includes("-h")) return print(commandHelp(command));
     return await command.run(readArguments(command.name, rest, command.flags));
   } catch (thrown) {
     return report(thrown, rest.includes("--json"));
   }
-}
-
-function withHelpFlag(command: Command): Command {
-  return { ...command, flags: [...command.flags, helpFlag] };
 }
 
 function print(text: string): number {

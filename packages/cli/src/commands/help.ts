@@ -3,6 +3,9 @@ import { exitCodes } from "../exit-codes.js";
 import { flagGroups, type Flag } from "../flags.js";
 import type { Command } from "./command.js";
 
+/** Every command has it. */
+const helpFlag: Flag = { group: "Run", name: "help", value: undefined, meaning: "print this" };
+
 /** Columns of help: no wider, so that it reads in any terminal. */
 const columns = 110;
 
@@ -53,10 +56,11 @@ export function overview(commands: readonly Command[]): string {
 
 export function commandHelp(command: Command): string {
   const [first = "", ...rest] = command.usage;
-  const width = Math.max(0, ...command.flags.map((flag) => flagText(flag).length));
+  const all = [...command.flags, helpFlag];
+  const width = Math.max(...all.map((flag) => flagText(flag).length));
   const lines = [command.meaning + ".", "", `Usage: ${first}`, ...rest.map(usageLine)];
   for (const group of flagGroups) {
-    const flags = command.flags.filter((flag) => flag.group === group);
+    const flags = all.filter((flag) => flag.group === group);
     if (flags.length === 0) continue;
     lines.push("", `${group}:`);
     for (const flag of flags) lines.push(...row(flagText(flag), flag.meaning, width));
