@@ -40,31 +40,18 @@ async function lockstep(words: readonly string[], cwd: string, environment: Node
 
 describe("help", () => {
   const flags = {
-    train: [
-      ...["model", "image-size", "epochs", "batch-size", "micro-batches", "lr", "optimizer", "seed", "workers"],
-      ...["data-shards", "name", "spec", "json", "split", "split-seed", "augment", "normalize", "resize", "threads"],
-      ...[
-        "runs-folder",
-        "momentum",
-        "nesterov",
-        "weight-decay",
-        "channels",
-        "listen",
-        "advertise",
-        "cache-mib",
-        "help",
-      ],
-    ],
-    explain: ["model", "image-size", "workers", "data-shards", "spec", "json", "help"],
-    version: ["help"],
-    help: ["help"],
+    train: `model image-size epochs batch-size micro-batches lr optimizer seed workers data-shards name spec json split split-seed
+      augment normalize resize threads runs-folder momentum nesterov weight-decay channels listen advertise cache-mib help`,
+    explain: "model image-size workers data-shards spec json help",
+    version: "help",
+    help: "help",
   };
   for (const [command, names] of Object.entries(flags)) {
     test(`lockstep ${command} --help names every flag, says what is the default, and fits 110 columns`, async (context) => {
       const folder = await temporaryFolder(context);
       const { exitCode, output, errors } = await lockstep([command, "--help"], folder);
       assert.deepEqual([exitCode, errors], [0, ""]);
-      for (const name of names) assert.match(output, new RegExp(`^ {2}--${name}\\b`, "m"));
+      for (const name of names.split(/\s+/)) assert.match(output, new RegExp(`^ {2}--${name}\\b`, "m"));
       assert.ok(output.split("\n").every((line) => line.length <= 110));
       assert.match(output, new RegExp(`^Usage: lockstep ${command}`, "m"));
       assert.equal(output, (await lockstep(["help", command], folder)).output);
