@@ -17,7 +17,7 @@ interface Document {
 }
 
 const documents: readonly Document[] = [
-  ...["README.md"],
+  "README.md",
   ...readdirSync(join(root, "docs")).map((name) => join("docs", name)),
 ]
   .filter((path) => path.endsWith(".md"))
