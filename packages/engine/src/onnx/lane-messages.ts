@@ -8,6 +8,8 @@ export interface LaneStart {
   /** float32 [P + B], written by `load` while the lane is idle. */
   readonly state: SharedArrayBuffer;
   readonly slots: readonly SharedArrayBuffer[];
+  /** int32 [1]: not 0 once the engine closes, when nobody waits for results any more. */
+  readonly closing: SharedArrayBuffer;
   readonly slotShape: SlotShape;
 }
 

@@ -38,10 +38,11 @@ export class LaneThread {
   /** Version of onnxruntime-node, once its library is loaded. */
   readonly ready: Promise<string>;
   #settleReady: { resolve: (version: string) => void; reject: (error: Error) => void } | undefined;
+  readonly #closingFlag = new Int32Array(new SharedArrayBuffer(4));
   #closing = false;
 
   constructor(
-    start: Omit<LaneStart, "slots">,
+    start: Omit<LaneStart, "slots" | "closing">,
     listener: { readonly onFree: () => void; readonly onLost: (error: Error) => void },
   ) {
     this.#onFree = listener.onFree;
@@ -50,7 +51,7 @@ export class LaneThread {
     this.#slots = slots.map((memory) => viewSlot(memory, start.slotShape));
     this.#freeSlots = slots.map((_, index) => index);
     this.ready = new Promise((resolve, reject) => (this.#settleReady = { resolve, reject }));
-    const workerData: LaneStart = { ...start, slots };
+    const workerData: LaneStart = { ...start, slots, closing: this.#closingFlag.buffer };
     // No flags from the parent: a lane is neither a test run nor under the parent's inspector.
     this.#worker = new Worker(new URL("./lane.js", import.meta.url), { workerData, execArgv: [] });
     this.#worker.on("message", (message: FromLane) => this.#receive(message));
@@ -92,14 +93,16 @@ export class LaneThread {
     this.#send({ type: "run", run });
   }
 
-  /** Ends the thread: at once where it has nothing to do, else as soon as the run under way lets it. */
+  /**
+   * Ends the thread as soon as the run under way lets it; what waits is dropped. Never by force: a thread that is terminated
+   * inside ONNX Runtime's native code takes the whole process with it.
+   */
   async close(reason: Error): Promise<void> {
     this.#closing = true;
-    const busy = this.#isBusy();
     this.#rejectAll(reason);
     this.#worker.ref();
-    if (busy) await this.#worker.terminate();
-    else this.#worker.postMessage({ type: "close" } satisfies ToLane);
+    Atomics.store(this.#closingFlag, 0, 1);
+    this.#worker.postMessage({ type: "close" } satisfies ToLane);
     await this.#exited;
   }
 

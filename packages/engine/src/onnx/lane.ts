@@ -9,6 +9,7 @@ import { type LaneArrays, loadOnnxRuntime, type OnnxRuntime, ProgramSession, run
 
 const start = workerData as LaneStart;
 const sharedState = new Float32Array(start.state);
+const closing = new Int32Array(start.closing);
 const slots = start.slots.map((memory) => viewSlot(memory, start.slotShape));
 const arrays: LaneArrays = {
   state: new Float32Array(start.vectorLength),
@@ -57,6 +58,7 @@ function tryLoad(): OnnxRuntime | undefined {
 }
 
 async function obey(runtime: OnnxRuntime, message: ToLane): Promise<void> {
+  if (message.type !== "close" && Atomics.load(closing, 0) !== 0) return;
   switch (message.type) {
     case "program": {
       const { program } = message;

@@ -186,19 +186,34 @@ describe("the end of an engine", () => {
     const workers: Worker[] = [];
     const remember = (worker: Worker) => workers.push(worker);
     process.on("worker", remember);
-    const engine = await openEngine(options({ threads: 2, lanesMax: 2 }));
+    const engine = await openEngine(options());
     process.off("worker", remember);
     engine.load(parameters, statistics);
     await engine.warm({ training: [8], evaluation: [8] });
     const running = Array.from({ length: 12 }, (_, index) => engine.evaluate(microBatch(index)));
     const settled = Promise.allSettled(running);
-    void workers[0]?.terminate();
-    const errors = (await settled).flatMap((outcome) =>
-      outcome.status === "rejected" ? [outcome.reason as Error] : [],
-    );
+    await Promise.resolve();
+    workers[0]?.postMessage({ type: "run" }); // no order: a mistake that ends the thread
+    const outcomes = await settled;
+    const errors = outcomes.flatMap((outcome) => (outcome.status === "rejected" ? [outcome.reason as Error] : []));
     assert.ok(errors.length > 0);
-    for (const error of errors) assert.match(error.message, /an engine thread ended unexpectedly/);
-    await assert.rejects(engine.evaluate(microBatch(0)), /an engine thread ended unexpectedly/);
+    for (const error of errors) assert.match(error.message, /^an engine thread failed: /);
+    await assert.rejects(engine.evaluate(microBatch(0)), /^Error: an engine thread failed: /);
+    await engine.close();
+  });
+
+  test("a thread that ends by itself is an error too", async () => {
+    const workers: Worker[] = [];
+    const remember = (worker: Worker) => workers.push(worker);
+    process.on("worker", remember);
+    const engine = await openEngine(options());
+    process.off("worker", remember);
+    engine.load(parameters, statistics);
+    await workers[0]?.terminate();
+    await assert.rejects(
+      engine.evaluate(microBatch(0)),
+      /^Error: an engine thread ended unexpectedly \(exit code 1\)$/,
+    );
     await engine.close();
   });
 

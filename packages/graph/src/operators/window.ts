@@ -68,8 +68,7 @@ export const convolutionReluMaxPool: Operator<None> = {
     if (dy === undefined) return [];
     const [x, weight] = [at(inputs, 0), at(inputs, 1)];
     const [, left = x, right = x, ...tournament] = outputs;
-    const cells = builder.apply(imagesFirst, [dy], {});
-    const sent = builder.applyAll(windowTournamentGradient, [cells, ...tournament], {});
+    const sent = builder.applyAll(windowTournamentGradient, [dy, ...tournament], {});
     const [dEven, dOdd, dBest] = [at(sent, 0), at(sent, 1), at(sent, 2)];
     return [
       () => builder.apply(windowInputGradient, [dEven, dOdd, weight], { shape: x.shape }),
@@ -79,37 +78,21 @@ export const convolutionReluMaxPool: Operator<None> = {
   },
   emit(onnx, { inputs }, names) {
     if (onnx.anyBatch) return [emitPlainWindow(onnx, names)];
-    const [x = "", ...parameters] = names;
+    const [x = "", weight = "", bias] = names;
     const sizes = windowSizes(at(inputs, 0).shape, at(at(inputs, 1).shape, 0));
-    const { batch, inputs: channels, filters, rows, columns } = sizes;
-    const taps = windowTaps(onnx, sizes, x);
-    const [cells = "", ...matrices] = emitWindow(onnx, { channels, filters, taps, parameters });
-    return [onnx.transpose(onnx.reshape(cells, [filters, batch, rows, columns]), [1, 0, 2, 3]), ...matrices];
+    const { batch, filters, rows, columns } = sizes;
+    const [left, right] = windowTaps(onnx, sizes, x);
+    const kernel = windowKernel(onnx, sizes, weight);
+    const [even, odd] = [onnx.op("MatMul", [kernel, left]), onnx.op("MatMul", [kernel, right])];
+    const pairs = onnx.op("Max", [even, odd]);
+    const [top = "", bottom = ""] = onnx.ops("Split", [pairs, onnx.integers([filters, filters])], { axis: 0 }, 2);
+    const winner = onnx.op("Max", [top, bottom]);
+    const best = bias === undefined ? winner : onnx.op("Add", [winner, onnx.reshape(bias, [filters, 1])]);
+    const y = onnx.reshape(onnx.op("Relu", [best]), [filters, batch, rows, columns]);
+    return [onnx.transpose(y, [1, 0, 2, 3]), left, right, even, odd, top, bottom, best];
   },
   anyBatch: true,
 };
-
-/** From taps (left, right) and parameters (weight, and a bias or none) to y as cells [O, S] and what the gradient needs. */
-export function emitWindow(
-  onnx: OnnxWriter,
-  window: {
-    readonly channels: number;
-    readonly filters: number;
-    readonly taps: readonly [string, string];
-    readonly parameters: readonly string[];
-  },
-): readonly string[] {
-  const { channels, filters, taps, parameters } = window;
-  const [left, right] = taps;
-  const [weight = "", bias] = parameters;
-  const kernel = windowKernel(onnx, channels, filters, weight);
-  const [even, odd] = [onnx.op("MatMul", [kernel, left]), onnx.op("MatMul", [kernel, right])];
-  const pairs = onnx.op("Max", [even, odd]);
-  const [top = "", bottom = ""] = onnx.ops("Split", [pairs, onnx.integers([filters, filters])], { axis: 0 }, 2);
-  const winner = onnx.op("Max", [top, bottom]);
-  const best = bias === undefined ? winner : onnx.op("Add", [winner, onnx.reshape(bias, [filters, 1])]);
-  return [onnx.op("Relu", [best]), left, right, even, odd, top, bottom, best];
-}
 
 /** The layers as they are, for graphs that take any number of images. */
 export function emitPlainWindow(onnx: OnnxWriter, inputs: readonly string[]): string {
@@ -154,31 +137,23 @@ const rowPlaces = [
 ] as const;
 
 /** [O, I, 3, 3] to [2 O, 12 I]: a product with ones and zeros is exact, and one node. */
-function windowKernel(onnx: OnnxWriter, inputs: number, filters: number, weight: string): string {
+function windowKernel(onnx: OnnxWriter, { inputs, filters }: WindowSizes, weight: string): string {
   const columns = onnx.reshape(onnx.transpose(weight, [0, 1, 3, 2]), [filters * inputs * 3, 3]);
   const places = onnx.floats(rowPlaces.flat(), [2, 3, 4]);
   return onnx.reshape(onnx.op("MatMul", [columns, places]), [2 * filters, 12 * inputs]);
 }
 
-/** [N, O, rows, columns] to cells [O, S], S counting (image, row, column). */
-const imagesFirst: Operator<None> = {
-  name: "imagesFirst",
-  infer(inputs) {
-    const [batch, filters, rows, columns] = sizes4("imagesFirst", at(inputs, 0));
-    return [{ type: "float32", shape: [filters, batch * rows * columns] }];
-  },
-  emit: (onnx, { outputs }, [x = ""]) => [onnx.reshape(onnx.transpose(x, [1, 0, 2, 3]), at(outputs, 0).shape)],
-};
-
-/** dy, as cells, sent down the tournament. Inputs: dy, even, odd, top, bottom, best; outputs: d even, d odd, d best. */
+/** dy sent down the tournament. Inputs: dy, even, odd, top, bottom, best; outputs: d even, d odd, d best. */
 export const windowTournamentGradient: Operator<None> = {
   name: "windowTournamentGradient",
   infer(inputs) {
     const [even, best] = [at(inputs, 1), at(inputs, 5)];
     return [even, even, best].map(({ shape }) => ({ type: "float32", shape }));
   },
-  emit(onnx, _node, [dy = "", even = "", odd = "", top = "", bottom = "", best = ""]) {
-    const dBest = onnx.op("Mul", [dy, onnx.mask("Greater", best, onnx.scalar(0))]);
+  emit(onnx, { inputs }, [dy = "", even = "", odd = "", top = "", bottom = "", best = ""]) {
+    const [filters, cells] = sizes2("windowTournamentGradient", at(inputs, 5));
+    const flat = onnx.reshape(onnx.transpose(dy, [1, 0, 2, 3]), [filters, cells]);
+    const dBest = onnx.op("Mul", [flat, onnx.mask("Greater", best, onnx.scalar(0))]);
     const dTop = onnx.op("Mul", [dBest, onnx.mask("GreaterOrEqual", top, bottom)]);
     const pairs = onnx.op("Concat", [dTop, onnx.op("Sub", [dBest, dTop])], { axis: 0 });
     const dEven = onnx.op("Mul", [pairs, onnx.mask("GreaterOrEqual", even, odd)]);
