@@ -21,7 +21,7 @@ function testsUnder(folder: string): string[] {
 
 /** Each stage runs after the one before has passed: a broken unit is reported before a cluster that stands on it. */
 function stages(): { name: string; files: string[]; concurrency: number }[] {
-  const unit = [...testsUnder("packages"), ...testsUnder("services"), ...testsUnder("scripts")];
+  const unit = [...testsUnder("packages"), ...testsUnder("services"), ...testsUnder("examples")];
   const crossing = testsUnder("tests");
   const tiny = crossing.filter((path) => path.endsWith("/tiny.test.js"));
   return [

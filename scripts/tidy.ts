@@ -90,7 +90,7 @@ function checkImports(path: string, text: string): void {
   for (const found of text.matchAll(/(?:from|import)\s*\(?\s*"([^".][^"]*)"/g)) {
     const target = found[1] ?? "";
     const owner = soleImporters[target];
-    if (owner !== undefined && !path.startsWith(owner) && !isTest && !path.startsWith("bench/"))
+    if (owner !== undefined && !path.startsWith(owner) && !isTest && place !== undefined)
       findings.push(`${path}: imports ${target}; only ${owner} does: go through its package`);
     if (place === undefined || isTest) continue;
     const ours = /^@lockstep\/([^/]+)/.exec(target)?.[1];
@@ -111,7 +111,8 @@ function checkText(path: string, text: string): void {
   for (const ban of bans) {
     if (!ban.folders.some((folder) => path.startsWith(folder)) || path.endsWith(".test.ts")) continue;
     const line = lines.findIndex((each) => ban.pattern.test(each) && !/^\s*(?:\/\/|\*|\/\*)/.test(each));
-    if (line >= 0) findings.push(`${path}:${line + 1}: ${ban.pattern.exec(lines[line] ?? "")?.[0]}; instead: ${ban.instead}`);
+    if (line >= 0)
+      findings.push(`${path}:${line + 1}: ${ban.pattern.exec(lines[line] ?? "")?.[0]}; instead: ${ban.instead}`);
   }
 }
 
