@@ -181,6 +181,7 @@ export class Trainer {
       case "reattach":
         return control.reattach();
       case "exit":
+        this.#cancel();
         return this.#options.exit(output.why);
       case "note":
         return log.info(output.text);
