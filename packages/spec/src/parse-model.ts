@@ -102,8 +102,8 @@ const layerFields: Readonly<Record<LayerType, { readonly keys: readonly string[]
     keys: ["momentum", "epsilon"],
     read: (layer) => ({
       type: "batch-norm",
-      ...optional(layer, "momentum", () => layer.number("momentum", { min: 0, max: 1 })),
-      ...optional(layer, "epsilon", () => layer.number("epsilon", { above: 0, max: 1 })),
+      ...optional(layer, "momentum", () => layer.number("momentum", { above: 0, max: 1 })),
+      ...optional(layer, "epsilon", () => layer.number("epsilon", { min: 1e-12, max: 1 })),
     }),
   },
   add: { keys: [], read: () => ({ type: "add" }) },
