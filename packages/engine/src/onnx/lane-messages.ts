@@ -8,8 +8,8 @@ export interface LaneStart {
   /** float32 [P + B], written by `load` while the lane is idle. */
   readonly state: SharedArrayBuffer;
   readonly slots: readonly SharedArrayBuffer[];
-  /** int32 [1]: not 0 once the engine closes, when nobody waits for results any more. */
-  readonly closing: SharedArrayBuffer;
+  /** Memory of a LaneControl. */
+  readonly control: SharedArrayBuffer;
   readonly slotShape: SlotShape;
 }
 
@@ -37,15 +37,15 @@ export interface RunOrder {
   readonly microBatch: number;
 }
 
+export interface TaskResult {
+  readonly loss: number;
+  readonly correct: number;
+  readonly finite: boolean;
+}
+
 export type FromLane =
   | { readonly type: "ready"; /** Of onnxruntime-node. */ readonly version: string }
   | { readonly type: "unavailable"; readonly message: string }
   | { readonly type: "prepared"; readonly program: string }
-  | {
-      readonly type: "done";
-      readonly task: number;
-      readonly loss: number;
-      readonly correct: number;
-      readonly finite: boolean;
-    }
+  | ({ readonly type: "done"; readonly task: number } & TaskResult)
   | { readonly type: "failed"; readonly task: number | undefined; readonly program: string; readonly message: string };

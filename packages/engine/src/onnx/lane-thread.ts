@@ -1,15 +1,10 @@
 import { Worker } from "node:worker_threads";
 import { InputError } from "@lockstep/spec";
 import type { MicroBatch } from "../engine.js";
-import type { FromLane, LaneStart, RunOrder, ToLane } from "./lane-messages.js";
+import { LaneControl } from "./lane-control.js";
+import type { FromLane, LaneStart, RunOrder, TaskResult, ToLane } from "./lane-messages.js";
 import { makeSlotMemory, type Slot, viewSlot } from "./lane-slot.js";
 import type { Program } from "./program.js";
-
-export interface TaskResult {
-  readonly loss: number;
-  readonly correct: number;
-  readonly finite: boolean;
-}
 
 /** One micro-batch to run, and who waits for it. */
 export interface Task {
@@ -38,11 +33,11 @@ export class LaneThread {
   /** Version of onnxruntime-node, once its library is loaded. */
   readonly ready: Promise<string>;
   #settleReady: { resolve: (version: string) => void; reject: (error: Error) => void } | undefined;
-  readonly #closingFlag = new Int32Array(new SharedArrayBuffer(4));
+  readonly #control = new LaneControl();
   #closing = false;
 
   constructor(
-    start: Omit<LaneStart, "slots" | "closing">,
+    start: Omit<LaneStart, "slots" | "control">,
     listener: { readonly onFree: () => void; readonly onLost: (error: Error) => void },
   ) {
     this.#onFree = listener.onFree;
@@ -51,7 +46,7 @@ export class LaneThread {
     this.#slots = slots.map((memory) => viewSlot(memory, start.slotShape));
     this.#freeSlots = slots.map((_, index) => index);
     this.ready = new Promise((resolve, reject) => (this.#settleReady = { resolve, reject }));
-    const workerData: LaneStart = { ...start, slots, closing: this.#closingFlag.buffer };
+    const workerData: LaneStart = { ...start, slots, control: this.#control.memory };
     // No flags from the parent: a lane is neither a test run nor under the parent's inspector.
     this.#worker = new Worker(new URL("./lane.js", import.meta.url), { workerData, execArgv: [] });
     this.#worker.on("message", (message: FromLane) => this.#receive(message));
@@ -93,17 +88,19 @@ export class LaneThread {
     this.#send({ type: "run", run });
   }
 
-  /**
-   * Ends the thread as soon as the run under way lets it; what waits is dropped. Never by force: a thread that is terminated
-   * inside ONNX Runtime's native code takes the whole process with it.
-   */
+  /** Ends the thread as soon as the run under way lets it; what waits is dropped. Never by force: see lane-control.ts. */
   async close(reason: Error): Promise<void> {
     this.#closing = true;
     this.#rejectAll(reason);
     this.#worker.ref();
-    Atomics.store(this.#closingFlag, 0, 1);
+    this.#control.close();
     this.#worker.postMessage({ type: "close" } satisfies ToLane);
     await this.#exited;
+  }
+
+  /** For a process that exits: blocks until the thread can be ended. */
+  stopForExit(): void {
+    this.#control.closeAndWait();
   }
 
   #receive(message: FromLane): void {

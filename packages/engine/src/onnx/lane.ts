@@ -2,14 +2,15 @@
 // shared memory; messages stay small.
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { fillDropoutMask } from "../dropout-mask.js";
-import type { FromLane, LaneStart, RunOrder, ToLane } from "./lane-messages.js";
+import { LaneControl } from "./lane-control.js";
+import type { FromLane, LaneStart, RunOrder, TaskResult, ToLane } from "./lane-messages.js";
 import { type Slot, viewSlot } from "./lane-slot.js";
 import { isFiniteVector, judgeLogits, sumLosses } from "./results.js";
 import { type LaneArrays, loadOnnxRuntime, type OnnxRuntime, ProgramSession, runtimeVersion } from "./session.js";
 
 const start = workerData as LaneStart;
 const sharedState = new Float32Array(start.state);
-const closing = new Int32Array(start.closing);
+const control = new LaneControl(start.control);
 const slots = start.slots.map((memory) => viewSlot(memory, start.slotShape));
 const arrays: LaneArrays = {
   state: new Float32Array(start.vectorLength),
@@ -22,8 +23,8 @@ function tell(message: FromLane): void {
   parentPort?.postMessage(message);
 }
 
-function main(): void {
-  const runtime = tryLoad();
+async function main(): Promise<void> {
+  const runtime = await control.native(tryLoad);
   if (runtime === undefined) return;
   tell({ type: "ready", version: runtimeVersion(runtime) });
   const waiting: ToLane[] = [];
@@ -58,12 +59,13 @@ function tryLoad(): OnnxRuntime | undefined {
 }
 
 async function obey(runtime: OnnxRuntime, message: ToLane): Promise<void> {
-  if (message.type !== "close" && Atomics.load(closing, 0) !== 0) return;
   switch (message.type) {
     case "program": {
       const { program } = message;
       try {
-        sessions.set(program.key, await ProgramSession.open(runtime, program, arrays));
+        const session = await control.native(() => ProgramSession.open(runtime, program, arrays));
+        if (session === undefined) return;
+        sessions.set(program.key, session);
         tell({ type: "prepared", program: program.key });
       } catch (cause) {
         tell({ type: "failed", task: undefined, program: program.key, message: sentenceOf(cause) });
@@ -72,18 +74,19 @@ async function obey(runtime: OnnxRuntime, message: ToLane): Promise<void> {
     }
     case "run":
       try {
-        tell({ type: "done", task: message.run.task, ...(await compute(message.run)) });
+        const result = await compute(message.run);
+        if (result !== undefined) tell({ type: "done", task: message.run.task, ...result });
       } catch (cause) {
         tell({ type: "failed", task: message.run.task, program: message.run.program, message: sentenceOf(cause) });
       }
       return;
     case "close":
-      for (const session of sessions.values()) await session.release();
       parentPort?.close();
   }
 }
 
-async function compute(order: RunOrder): Promise<{ loss: number; correct: number; finite: boolean }> {
+/** Undefined where the lane is to stop: nobody waits for the result. */
+async function compute(order: RunOrder): Promise<TaskResult | undefined> {
   const session = sessions.get(order.program);
   const slot = slots[order.slot];
   if (session === undefined || slot === undefined) throw new Error(`program ${order.program} was never sent here`);
@@ -92,7 +95,11 @@ async function compute(order: RunOrder): Promise<{ loss: number; correct: number
     loadedVersion = order.stateVersion;
   }
   fillInputs(session, slot, order);
-  await session.run();
+  const done = await control.native(async () => {
+    await session.run();
+    return true;
+  });
+  if (done !== true) return undefined;
   const { loss, correct } = readResults(session, slot, order.samples);
   if (!session.writesVector) return { loss, correct, finite: Number.isFinite(loss) };
   slot.vector.set(arrays.vector);
@@ -116,4 +123,4 @@ function sentenceOf(cause: unknown): string {
   return cause instanceof Error ? cause.message : String(cause);
 }
 
-main();
+void main();

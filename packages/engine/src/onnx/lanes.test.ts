@@ -254,6 +254,31 @@ describe("the end of an engine", () => {
     }
   });
 
+  test("a process that exits while lanes compute ends with its own exit code", () => {
+    const script = `
+      import { openEngine } from ${JSON.stringify(new URL("../engine.js", import.meta.url).href)};
+      import { buildNetwork, layoutOf } from "@lockstep/model";
+      const network = buildNetwork({ architecture: "simple-cnn", parameters: {} }, { channels: 3, height: 64, width: 64 }, 10);
+      const layout = layoutOf(network);
+      const normalize = { mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] };
+      const engine = await openEngine({ network, layout, normalize, seed: 1, microBatchSamples: 16, threads: 2, lanesMax: 2 });
+      engine.load(new Float32Array(layout.parameterCount), new Float32Array(0));
+      await engine.warm({ training: [16], evaluation: [] });
+      for (let microBatch = 0; microBatch < 50; microBatch++) {
+        const batch = { position: 1, microBatch, samples: 16, pixels: new Uint8Array(16 * 12288), labels: new Int32Array(16) };
+        void engine.gradient(batch, new Float32Array(layout.parameterCount));
+      }
+      setTimeout(() => process.exit(7), 20);`;
+    for (let time = 0; time < 4; time++) {
+      const { status, signal, stderr } = spawnSync(process.execPath, ["--input-type=module", "-e", script], {
+        cwd: fileURLToPath(new URL("../../", import.meta.url)),
+        encoding: "utf8",
+        timeout: 60_000,
+      });
+      assert.deepEqual({ status, signal }, { status: 7, signal: null }, stderr);
+    }
+  });
+
   test("an installation without onnxruntime-node says so in one sentence", () => {
     const folder = mkdtempSync(join(tmpdir(), "lockstep-engine-"));
     try {

@@ -3,9 +3,9 @@
 // few columns and long sums changes the order of addition and so the bits (measured with 1.30: Gemm [32 x 288] by [288 x 48] with
 // 2 threads, gradients of small-cnn with 4). Nor are they missed: two lanes of one thread reach 1.97 times the throughput of one.
 import type { MicroBatch } from "../engine.js";
-import type { SlotShape } from "./lane-messages.js";
+import type { SlotShape, TaskResult } from "./lane-messages.js";
 import type { Slot } from "./lane-slot.js";
-import { LaneThread, type Task, type TaskResult } from "./lane-thread.js";
+import { LaneThread, type Task } from "./lane-thread.js";
 import type { Program } from "./program.js";
 
 export interface LanesOptions {
@@ -29,6 +29,9 @@ export class Lanes {
   #inFlight = 0;
   /** Why nothing can run any more. */
   #ended: Error | undefined;
+  readonly #onExit = (): void => {
+    for (const lane of this.#lanes) lane.stopForExit();
+  };
 
   /** Starts the threads and loads the native library in each. Resolves to the library's version too. */
   static async open(options: LanesOptions): Promise<{ lanes: Lanes; version: string }> {
@@ -49,6 +52,7 @@ export class Lanes {
     const slotShape: SlotShape = { vectorLength, samplesMax: options.samplesMax, sampleBytes: options.sampleBytes };
     this.#state = new Float32Array(state);
     this.#parameterCount = options.parameterCount;
+    process.on("exit", this.#onExit);
     const listener = { onFree: () => this.#deal(), onLost: (error: Error) => this.#lose(error) };
     for (let i = 0; i < laneCount; i++) {
       this.#lanes.push(new LaneThread({ seed: options.seed, vectorLength, state, slotShape }, listener));
@@ -97,6 +101,7 @@ export class Lanes {
     const reason = this.#ended;
     this.#rejectWaiting(reason);
     await Promise.all(this.#lanes.map((lane) => lane.close(reason)));
+    process.off("exit", this.#onExit);
   }
 
   /** Gives waiting tasks to the lanes that have least to do. */

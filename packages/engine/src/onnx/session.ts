@@ -113,10 +113,6 @@ export class ProgramSession {
   async run(): Promise<void> {
     await this.#session.run(this.#feeds, this.#fetches);
   }
-
-  async release(): Promise<void> {
-    await this.#session.release();
-  }
 }
 
 function sizeOf<P extends { readonly shape: readonly number[] }>(
