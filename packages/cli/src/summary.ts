@@ -21,10 +21,12 @@ export function summaryText(terminal: Terminal, summary: SummaryEvent, folder: s
     ...(summary.testAccuracy === null ? [] : [`test ${percent(summary.testAccuracy)}`]),
     ...(summary.valAccuracy === null ? [] : [`validation ${percent(summary.valAccuracy)}`]),
   ];
+  const speed = summary.imagesPerSecond > 0 ? [rate(summary.imagesPerSecond)] : [];
+  const promise = summary.cancelled ? "" : ", the same with any number of workers"; // when a person stops, chance decides where
   const rows: [string, string][] = [
     ["accuracy", accuracies.length === 0 ? "not measured" : accuracies.join(", ")],
-    ["time", `${duration(summary.seconds)}, ${rate(summary.imagesPerSecond)}`],
-    ["weights", `sha256 ${summary.parametersSha256.slice(0, 16)}..., the same with any number of workers`],
+    ["time", [duration(summary.seconds), ...speed].join(", ")],
+    ["weights", `sha256 ${summary.parametersSha256.slice(0, 16)}...${promise}`],
     ["files", printable(folder)],
   ];
   const files = summary.files.map((path) => fileLine(terminal, path));
