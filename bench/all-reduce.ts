@@ -83,7 +83,7 @@ class Transport {
       this.#processes.map(async ({ lines }, rank) => {
         const { value, done } = await lines.next();
         if (done === true) throw new Error(`${this.name}: rank ${rank} ended early`);
-        return JSON.parse(value as string) as { listening?: string; seconds?: number };
+        return JSON.parse(value) as { listening?: string; seconds?: number };
       }),
     );
   }

@@ -42,7 +42,7 @@ export const mutants: readonly Mutant[] = [
     collective("peer-server"),
     ["if (compareBallots(wanted, this.#promised) < 0) {", "if (false) {"],
     {
-      file: collective("all-reduce.test"),
+      file: collective("peer-server.test"),
       title: "of an older generation than promised is refused, with the promised one",
     },
   ),

@@ -12,7 +12,7 @@ import { assertTiling, maximalNodes, type MicroBatchRange } from "./reduction-tr
 import { pieceCount, pieceLength, pieceOf, segmentOf, type VectorRange } from "./segments.js";
 import { addCounts } from "./sum.js";
 import { TileSum, type Tile } from "./tile-sum.js";
-import { VectorPool } from "./vector-pool.js";
+import type { VectorPool } from "./vector-pool.js";
 import { Wakeups } from "./wakeups.js";
 
 /** What a position reduces; the same on every member. */

@@ -4,9 +4,8 @@
  */
 import { makeGenericClientConstructor } from "@grpc/grpc-js";
 import { batchParts, decodeBatch, decodeFrame, encodeBatch, encodeFrame, frameParts } from "./bulk.js";
-import { PeerServiceService } from "./gen/lockstep/v1/collective.js";
-import { PeerServiceClient as GeneratedPeerClient } from "./gen/lockstep/v1/collective.js";
-import { DataServiceClient as GeneratedDataClient, DataServiceService } from "./gen/lockstep/v1/data.js";
+import { type PeerServiceClient as GeneratedPeerClient, PeerServiceService } from "./gen/lockstep/v1/collective.js";
+import { type DataServiceClient as GeneratedDataClient, DataServiceService } from "./gen/lockstep/v1/data.js";
 
 const frames = { responseSerialize: encodeFrame, responseDeserialize: decodeFrame, responseParts: frameParts } as const;
 const batches = {

@@ -118,7 +118,7 @@ function textOf(value: unknown): string {
   if (typeof value === "string") return /[\s"]/.test(value) ? JSON.stringify(value) : value;
   if (typeof value === "object" && value !== null)
     return JSON.stringify(value, (_n, v: unknown) => (typeof v === "bigint" ? v.toString() : v));
-  return String(value as number | bigint | boolean | undefined | null);
+  return String(value);
 }
 
 /** One line an entry, whatever a message holds. */
