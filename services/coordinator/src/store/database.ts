@@ -112,6 +112,12 @@ export class Store {
     write();
   }
 
+  /** In order of positions. */
+  records(job: string): Uint8Array[] {
+    const rows = this.#database.prepare("SELECT record FROM records WHERE job = ? ORDER BY position").all(job);
+    return (rows as { record: ArrayBuffer }[]).map(({ record }) => new Uint8Array(record));
+  }
+
   putEvent(job: string, event: StoredEvent): void {
     this.#database.prepare("INSERT INTO events VALUES (?, ?, ?)").run(job, event.sequence, event.eventJson);
   }
