@@ -49,7 +49,7 @@ export class Job {
     this.#changed.emit("change");
   }
 
-  /** Tells everyone who watches. Progress is live only: it is neither numbered nor kept. */
+  /** Tells everyone who watches. Progress is live only: it is not kept, and carries the number of the event before it. */
   tell(event: JobEvent): void {
     const eventJson = JSON.stringify(event);
     if (event.type === "progress") {
@@ -78,8 +78,10 @@ export class Job {
         const woken = new Promise<void>((resolve) => (wake = resolve));
         const ended = this.ended;
         for (const event of this.#events.slice(next)) {
-          if (progress !== undefined && progress.sequence < event.sequence) yield progress;
-          progress = undefined;
+          if (progress !== undefined && progress.sequence < event.sequence) {
+            yield progress;
+            progress = undefined;
+          }
           yield event;
           next = event.sequence;
         }

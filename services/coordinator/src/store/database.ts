@@ -95,7 +95,9 @@ export class Store {
   }
 
   job(name: string): StoredJob | undefined {
-    return this.#database.prepare(`SELECT ${jobColumns} FROM jobs WHERE job = ?`).get(name) as StoredJob | undefined;
+    // libsql's get() adds a field of its own to the row; all() does not.
+    const rows = this.#database.prepare(`SELECT ${jobColumns} FROM jobs WHERE job = ?`).all(name) as StoredJob[];
+    return rows[0];
   }
 
   putPlan(job: string, ballot: { incarnation: number; counter: number }, plan: Uint8Array): void {
