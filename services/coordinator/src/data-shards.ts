@@ -21,7 +21,6 @@ interface Shard {
   /** Place among the shard indices. */
   readonly order: number;
   readonly address: string;
-  readonly decoderIdentity: string;
   /** Of its present stream. */
   send: Send;
   heardMs: number;
@@ -50,6 +49,8 @@ export class DataShards {
   readonly #options: DataShardsOptions;
   readonly #shards = new Map<string, Shard>();
   #map: ShardMap | undefined;
+  /** Decoder and build of the first data-shard: the others' too. */
+  #identity: string | undefined;
   #changed: () => void = () => undefined;
 
   constructor(options: DataShardsOptions) {
@@ -120,20 +121,21 @@ export class DataShards {
     const { count, strict } = this.#options;
     const refuse = (sentence: string) => new RpcError(Status.FAILED_PRECONDITION, sentence);
     if (this.#shards.size >= count) throw refuse(`The job has its ${count} data-shards already.`);
-    const like = this.#inOrder()[0];
-    if (strict && like !== undefined && like.decoderIdentity !== hello.decoderIdentity) {
+    const identity = `${hello.decoderIdentity}, Lockstep ${hello.build}`;
+    if (strict && this.#identity !== undefined && this.#identity !== identity) {
       throw refuse(
-        `This data-shard decodes with ${hello.decoderIdentity}, the job with ${like.decoderIdentity}; ` +
+        `This data-shard decodes with ${identity}, the job with ${this.#identity}; ` +
           "use the same build, or say determinism: relaxed in the spec.",
       );
     }
-    const { shard: id, address, decoderIdentity, processId } = hello;
+    this.#identity ??= identity;
+    const { shard: id, address, processId } = hello;
     const { name, order } = this.#options.processOf(processId) ?? {
       name: `data-shard ${id.slice(0, 8)}`,
       order: count,
     };
     const state = { heardMs: this.#options.now(), ready: false, measuring: undefined, measured: undefined };
-    const shard: Shard = { id, name, order, address, decoderIdentity, send, ...state };
+    const shard: Shard = { id, name, order, address, send, ...state };
     this.#shards.set(id, shard);
     return shard;
   }

@@ -49,7 +49,6 @@ interface Stream {
   readonly address: string;
   /** Place in rank order. */
   readonly order: number;
-  readonly engineIdentity: string;
   readonly send: (order: WorkerOrder) => Promise<void>;
 }
 
@@ -60,6 +59,8 @@ export class Members {
   /** Worker by process id, of all that ever attached: a stream often ends before its process is seen to. */
   readonly #processes = new Map<number, string>();
   #state: MembershipState;
+  /** Engine and build of the first worker: the others' too. */
+  #identity: string | undefined;
 
   constructor(options: MembersOptions) {
     this.#options = options;
@@ -84,6 +85,8 @@ export class Members {
     const stream = this.#admit(hello, send);
     try {
       await send({ order: { $case: "assignment", value: this.#options.assignment } });
+      // What the last stream may not have delivered (R16).
+      this.#take(stream, hello.ledger);
       this.advance({ type: "attach", worker: this.#viewOf(stream, hello) });
       for await (const { message } of messages) {
         if (message !== undefined) this.#hear(stream, message);
@@ -114,23 +117,24 @@ export class Members {
   #admit(hello: Hello, send: Stream["send"]): Stream {
     const { assignment, strict } = this.#options;
     const { workersWanted } = this.#state.options;
-    const like = [...this.#streams.values()][0];
-    const again = this.#state.workers.has(hello.worker);
+    const known = new Set([...this.#state.workers.keys(), ...this.#streams.keys()]);
+    const identity = `${hello.engineIdentity}, Lockstep ${hello.build}`;
     if (hello.specHash !== 0n && hello.specHash !== assignment.specHash)
       throw new RpcError(Status.FAILED_PRECONDITION, "This worker was attached to a job with another spec.");
-    if (strict && like !== undefined && like.engineIdentity !== hello.engineIdentity)
+    if (strict && this.#identity !== undefined && this.#identity !== identity)
       throw new RpcError(
         Status.FAILED_PRECONDITION,
-        `This worker computes with ${hello.engineIdentity}, the job with ${like.engineIdentity}; ` +
+        `This worker computes with ${identity}, the job with ${this.#identity}; ` +
           "use the same build, or say determinism: relaxed in the spec.",
       );
-    if (!again && this.#state.workers.size >= workersWanted)
+    if (!known.has(hello.worker) && known.size >= workersWanted)
       throw new RpcError(Status.FAILED_PRECONDITION, `The job has its ${workersWanted} workers already.`);
-    const { worker, address, processId, engineIdentity } = hello;
-    const known = this.#options.processOf(processId);
-    const name = known?.name ?? `worker ${worker.slice(0, 8)}`;
-    const order = known?.order ?? workersWanted;
-    const stream: Stream = { worker, name, order, address, engineIdentity, send };
+    this.#identity ??= identity;
+    const { worker, address, processId } = hello;
+    const launched = this.#options.processOf(processId);
+    const name = launched?.name ?? `worker ${worker.slice(0, 8)}`;
+    const order = launched?.order ?? workersWanted;
+    const stream: Stream = { worker, name, order, address, send };
     this.#streams.set(worker, stream);
     this.#processes.set(processId, worker);
     return stream;
@@ -147,10 +151,7 @@ export class Members {
     switch (message.$case) {
       case "heartbeat": {
         const { records, lastPosition } = message.value;
-        if (records.length > 0) {
-          const position = this.#options.records(records);
-          this.#send(stream, { $case: "acknowledge", value: { position } });
-        }
+        this.#take(stream, records);
         return this.advance({ type: "heartbeat", worker, held: heldOf(message.value, lastPosition) });
       }
       case "frozen": {
@@ -177,6 +178,12 @@ export class Members {
       case "hello":
         throw new RpcError(Status.INVALID_ARGUMENT, "A worker says Hello once a stream.");
     }
+  }
+
+  #take(stream: Stream, records: readonly PositionRecord[]): void {
+    if (records.length === 0) return;
+    const position = this.#options.records(records);
+    this.#send(stream, { $case: "acknowledge", value: { position } });
   }
 
   /** A worker that fails stays, so that what is trained can be saved from it; whose fault it is only changes the sentence. */

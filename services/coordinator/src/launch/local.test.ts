@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, type Server, type Socket } from "node:net";
+import { createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
@@ -15,7 +15,7 @@ const timeout = 30_000;
 interface Ground {
   readonly folder: string;
   /** A file with this program, to be launched in place of a service. */
-  program(name: string, code: string): string;
+  readonly program: (name: string, code: string) => string;
   readonly request: LaunchRequest;
 }
 
@@ -42,7 +42,7 @@ function groundOf(t: TestContext): Ground {
 }
 
 /** A server to which stand-ins connect; `peers(n)` resolves with the first n connections. */
-async function listen(t: TestContext): Promise<{ server: Server; port: number; peers(n: number): Promise<Socket[]> }> {
+async function listen(t: TestContext): Promise<{ port: number; peers: (n: number) => Promise<Socket[]> }> {
   const sockets: Socket[] = [];
   let came = (): void => undefined;
   const server = createServer((socket) => {
@@ -55,7 +55,7 @@ async function listen(t: TestContext): Promise<{ server: Server; port: number; p
     while (sockets.length < n) await new Promise<void>((resolve) => (came = resolve));
     return sockets;
   };
-  return { server, port: (server.address() as { port: number }).port, peers };
+  return { port: (server.address() as { port: number }).port, peers };
 }
 
 /** Connects, and lives as a service does: until its standard input ends. */
@@ -145,6 +145,6 @@ test("children die with their parent, also when it is killed with SIGKILL", { ti
   const child = spawn(process.execPath, [parent], { stdio: ["ignore", "inherit", "inherit"] });
   const sockets = await peers(3);
   child.kill("SIGKILL");
-  await Promise.all(sockets.map((socket) => socket.closed || once(socket, "close")));
+  await Promise.all(sockets.filter((socket) => !socket.closed).map((socket) => once(socket, "close")));
   assert.equal(sockets.length, 3);
 });
