@@ -126,8 +126,16 @@ class SimulatedWorker {
         return this.advance({ type: "artifacts", ballot: output.ballot, artifacts: [] });
       case "exit":
         return this.talk.end();
-      default:
+      case "hello": // attach() has said it
+      case "open":
+      case "reduce": // compute goes on by itself
+      case "cancel":
+      case "hold":
+      case "note":
         return;
+      case "pull":
+      case "reattach":
+        throw new Error(`${output.type} is not simulated here`);
     }
   }
 }
