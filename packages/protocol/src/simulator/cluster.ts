@@ -2,13 +2,14 @@
  * A coordinator and its workers in memory: the pure machines, joined by queues that lose, delay and reorder nothing. What
  * happens is written down as a conversation. A step needs no numbers here: S(s) is named by its chain digest alone.
  */
-import { type Ballot, formatBallot, noBallot, type Plan, rankOf, runsFor } from "../generation.js";
+import { type Ballot, formatBallot, type Plan, rankOf, runsFor } from "../generation.js";
 import { chainDigest } from "../hash64.js";
 import { advanceMember, newMember } from "../member.js";
 import type { Held, MemberInput, MemberMessage, MemberOutput, MemberState } from "../member.js";
 import type { MembershipInput, MembershipLimits, MembershipOutput, MembershipState } from "../membership-state.js";
 import { advanceMembership, newMembership } from "../membership.js";
 import { lastPosition, locate, type Timetable } from "../position.js";
+import { heldText, planLines, promisedText } from "./lines.js";
 
 export interface ClusterOptions extends Partial<MembershipLimits> {
   readonly workers: number;
@@ -255,7 +256,7 @@ export class Cluster {
   #hello(worker: SimulatedWorker): void {
     const { name, order, state } = worker;
     const { held, promised, lastPlan } = state;
-    const past = compareText(promised);
+    const past = promisedText(promised);
     this.#write(`${name} -> coordinator: hello, ${heldText(held)}${past}`);
     const view = { worker: name, name, order, address: `address of ${name}`, held, promised };
     this.#tellCoordinator({ type: "attach", worker: { ...view, planHash: lastPlan?.planHash } });
@@ -389,21 +390,4 @@ function planOf(worker: SimulatedWorker): Plan | undefined {
 
 function partialKey(plan: Plan, position: number): string {
   return `${plan.planHash} ${position}`;
-}
-
-function planLines(plan: Plan): string[] {
-  const end = plan.end === undefined ? "" : `, ends at ${plan.end.position}: ${plan.end.why}`;
-  const members = plan.members.map(({ worker, runsLater, stateSource }, rank) => {
-    const runs = runsLater.map((run) => `[${run.first}, ${run.end})`).join(" ");
-    return `rank ${rank} ${worker} ${runs}${stateSource === "" ? "" : ` state from ${stateSource}`}`;
-  });
-  return [`from position ${plan.firstPosition}${end}`, ...members];
-}
-
-function heldText(held: Held | undefined): string {
-  return held === undefined ? "no state" : `at ${held.position} of ${held.lastPosition}`;
-}
-
-function compareText(promised: Ballot): string {
-  return promised === noBallot ? "" : `, promised ${formatBallot(promised)}`;
 }
