@@ -1,6 +1,6 @@
 /** A rank that reduces by @lockstep/collective: one micro-batch a rank, the streams and frames of a real run. */
 import { Collective, PeerServer, type Generation } from "@lockstep/collective";
-import { startServer } from "@lockstep/rpc";
+import { collectInOneGo, startServer } from "@lockstep/rpc";
 import { runRank } from "./rank-process.js";
 
 const generation: Generation = { job: "bench", ballot: { incarnation: 1, counter: 1 }, planHash: 1n };
@@ -10,6 +10,7 @@ const unused = () => {
   throw new Error("not part of this benchmark");
 };
 
+collectInOneGo(); // as a worker does
 await runRank(async (rank, ranks) => {
   const server = new PeerServer({ job: "bench", worker: String(rank), answers: { state: unused, artifact: unused } });
   const running = await startServer({ services: [server.service] });

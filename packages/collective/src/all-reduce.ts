@@ -67,7 +67,11 @@ export class Collective implements OutgoingStreams {
   readonly #faults = new Map<number, PeerError>();
   #nextPosition: number;
   #current: OpenPosition | undefined;
+  #closed: Error | undefined;
+  readonly #silenceTimer: NodeJS.Timeout | undefined;
   #framesTaken = 0;
+  /** framesTaken when silence was last looked for during this wait. */
+  #framesSeen: number | undefined;
 
   /** Starts pulling from every peer, and serves them through `server`. */
   constructor(options: CollectiveOptions) {
@@ -78,6 +82,8 @@ export class Collective implements OutgoingStreams {
     if (this.ranks === 1) return;
     if (options.server === undefined) throw new Error("a collective of more than one member needs its PeerServer");
     options.server.offer(this);
+    const silenceMs = options.silenceMs ?? 60_000;
+    this.#silenceTimer = setInterval(() => this.#checkSilence(silenceMs), silenceMs).unref();
     for (const [rank, address] of options.addresses.entries()) {
       if (rank !== options.rank) void this.#pull({ rank, address });
     }
@@ -115,6 +121,7 @@ export class Collective implements OutgoingStreams {
   async allReduce(partials: PartialSums, signal: AbortSignal): Promise<Reduced> {
     const current = this.#current;
     if (current?.partials !== partials) throw new Error(`position ${partials.position} is not the one begun last`);
+    signal.throwIfAborted();
     const { exchange } = current;
     exchange.publish(partials);
     await this.#untilComplete(exchange, signal);
@@ -124,7 +131,10 @@ export class Collective implements OutgoingStreams {
 
   /** Ends the generation on this member: streams are cut, waits end with an error. */
   close(): void {
-    this.#close.abort(new Error("the generation was closed on this worker"));
+    this.#closed = new Error("the generation was closed on this worker");
+    clearInterval(this.#silenceTimer);
+    this.#close.abort(this.#closed);
+    this.#current?.exchange.changes.wake();
     this.#options.server?.withdraw(this);
   }
 
@@ -171,42 +181,39 @@ export class Collective implements OutgoingStreams {
   }
 
   async #untilComplete(exchange: PositionExchange, signal: AbortSignal): Promise<void> {
-    const ending = new AbortController();
-    const abort = () => ending.abort(signal.reason);
-    const close = () => ending.abort(this.#close.signal.reason);
-    if (signal.aborted) abort();
-    if (this.#close.signal.aborted) close();
-    signal.addEventListener("abort", abort, { once: true });
-    this.#close.signal.addEventListener("abort", close, { once: true });
-    const silenceMs = this.#options.silenceMs ?? 60_000;
-    let framesSeen = this.#framesTaken;
-    const timer = setInterval(() => {
-      if (this.#framesTaken === framesSeen) ending.abort(this.#silentPeer(exchange, silenceMs));
-      framesSeen = this.#framesTaken;
-    }, silenceMs);
+    const wake = () => exchange.changes.wake();
+    signal.addEventListener("abort", wake, { once: true });
+    this.#framesSeen = undefined;
+    const ended = () => exchange.complete || signal.aborted || this.#faultIn(exchange) !== undefined;
     try {
-      await exchange.changes.until(() => exchange.complete || this.#faultIn(exchange) !== undefined, ending.signal);
+      await exchange.changes.until(ended);
     } finally {
-      clearInterval(timer);
-      signal.removeEventListener("abort", abort);
-      this.#close.signal.removeEventListener("abort", close);
+      signal.removeEventListener("abort", wake);
     }
-    const fault = this.#faultIn(exchange);
-    if (fault !== undefined) throw fault;
+    if (exchange.complete) return;
+    signal.throwIfAborted();
+    throw this.#faultIn(exchange) ?? new Error("a reduction ended without a reason");
   }
 
-  /** The fault of a peer that this position still needs. */
-  #faultIn(exchange: PositionExchange): PeerError | undefined {
-    if (this.#faults.size === 0 || exchange.complete) return undefined;
+  /** Called every silenceMs: a position that needs frames and got none since the last time has a silent peer. */
+  #checkSilence(silenceMs: number): void {
+    const exchange = this.#current?.exchange;
+    if (exchange?.published === undefined || exchange.complete) return;
+    const rank = exchange.missingRanks()[0];
+    if (this.#framesTaken === this.#framesSeen && rank !== undefined) {
+      const why = `sent nothing for ${silenceMs} ms and its part of position ${exchange.shape.position} is missing`;
+      this.#faults.set(rank, new PeerError({ rank, address: this.#options.addresses[rank] ?? "" }, "silent", why));
+      exchange.changes.wake();
+    }
+    this.#framesSeen = this.#framesTaken;
+  }
+
+  /** Why a position cannot be completed: a peer that it still needs, or the end of the generation. */
+  #faultIn(exchange: PositionExchange): Error | undefined {
+    if (this.#closed !== undefined) return this.#closed;
+    if (this.#faults.size === 0) return undefined;
     const rank = exchange.missingRanks().find((missing) => this.#faults.has(missing));
     return rank === undefined ? undefined : this.#faults.get(rank);
-  }
-
-  #silentPeer(exchange: PositionExchange, silenceMs: number): Error {
-    const rank = exchange.missingRanks()[0] ?? this.#options.rank;
-    const peer = { rank, address: this.#options.addresses[rank] ?? "" };
-    const missing = `its part of position ${exchange.shape.position} is missing`;
-    return new PeerError(peer, "silent", `sent nothing for ${silenceMs} ms and ${missing}`);
   }
 
   #releaseBefore(position: number): void {

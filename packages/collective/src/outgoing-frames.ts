@@ -19,7 +19,8 @@ export async function* framesFor(
   generation: Generation,
   signal: AbortSignal,
 ): AsyncGenerator<Frame, void, undefined> {
-  await exchange.changes.until(() => exchange.published !== undefined, signal);
+  const published = () => exchange.published !== undefined;
+  if (!published()) await exchange.changes.until(published, signal);
   const header = headerOf(exchange, generation);
   const partials = exchange.published ?? [];
   if (partials.length === 0) yield { ...header, kind: FrameKind.PARTIAL };
@@ -28,27 +29,24 @@ export async function* framesFor(
     const last = piece === pieceCount(range) - 1;
     for (const partial of partials) yield partialFrame(header, partial, pieceOf(range, piece), last);
   }
-  if (exchange.hops === 2) yield* reducedFrames(own, exchange, header, signal);
+  if (exchange.hops === 1) return;
+  const segment = exchange.rangeOf(own);
+  for (let piece = 0; piece < pieceCount(segment); piece++) {
+    const summed = () => exchange.reducedChecksum(piece) !== undefined;
+    if (!summed()) await exchange.changes.until(summed, signal);
+    yield reducedFrame(header, exchange, piece, pieceOf(segment, piece));
+  }
 }
 
-async function* reducedFrames(
-  own: number,
-  exchange: PositionExchange,
-  header: Frame,
-  signal: AbortSignal,
-): AsyncGenerator<Frame, void, undefined> {
-  const range = exchange.rangeOf(own);
-  for (let piece = 0; piece < pieceCount(range); piece++) {
-    await exchange.changes.until(() => exchange.reducedChecksum(piece) !== undefined, signal);
-    yield {
-      ...header,
-      kind: FrameKind.REDUCED,
-      nodeEnd: exchange.shape.microBatches,
-      offset: pieceOf(range, piece).first * bytesPerValue,
-      crc32c: exchange.reducedChecksum(piece) ?? 0,
-      payload: bytesOf(exchange.result.sums, pieceOf(range, piece)),
-    };
-  }
+function reducedFrame(header: Frame, exchange: PositionExchange, piece: number, range: VectorRange): Frame {
+  return {
+    ...header,
+    kind: FrameKind.REDUCED,
+    nodeEnd: exchange.shape.microBatches,
+    offset: range.first * bytesPerValue,
+    crc32c: exchange.reducedChecksum(piece) ?? 0,
+    payload: bytesOf(exchange.result.sums, range),
+  };
 }
 
 function partialFrame(header: Frame, partial: PartialSum, range: VectorRange, last: boolean): Frame {

@@ -95,14 +95,14 @@ export class PeerServer {
     this.#currentEnds.abort(new RpcError(Status.ABORTED, sentence));
   }
 
-  async *#exchange(request: ExchangeRequest, context: CallContext): AsyncGenerator<Frame, void, undefined> {
+  async #exchange(request: ExchangeRequest, context: CallContext): Promise<AsyncIterable<Frame>> {
     this.#checkJob(request.job);
     const streams = await this.#streamsOf(request, context);
     if (request.rank >= streams.ranks) {
       throw new RpcError(Status.INVALID_ARGUMENT, `There is no rank ${request.rank} of ${streams.ranks}.`);
     }
     const signal = AbortSignal.any([context.signal, this.#currentEnds.signal]);
-    yield* streams.framesTo(request.rank, request.firstPosition, signal);
+    return streams.framesTo(request.rank, request.firstPosition, signal);
   }
 
   /** The caller's generation: ours at once, a newer one when our plan arrives, never an older or a contradicting one. */

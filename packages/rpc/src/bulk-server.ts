@@ -134,7 +134,10 @@ class BulkCall {
         metadata: Metadata.fromHttp2Headers(this.#headers),
         peer: this.#stream.session?.socket.remoteAddress ?? "unknown",
       };
-      for await (const message of answer(request, context)) await this.#send(partsOf(definition, message));
+      for await (const message of await answer(request, context)) {
+        const full = this.#send(partsOf(definition, message));
+        if (full !== undefined) await full;
+      }
       this.#end({ code: Status.OK, details: "", metadata: new Metadata() });
     } catch (thrown) {
       this.#fail(statusOf(thrown));
@@ -158,7 +161,8 @@ class BulkCall {
     return Buffer.concat(chunks).subarray(prefixBytes);
   }
 
-  async #send({ head, payload }: MessageParts): Promise<void> {
+  /** Writes a message; a promise when there is no room for the next one yet. */
+  #send({ head, payload }: MessageParts): Promise<void> | undefined {
     const stream = this.#stream;
     this.#abort.signal.throwIfAborted();
     this.#begin();
@@ -166,7 +170,7 @@ class BulkCall {
     let room = stream.write(head);
     if (payload.byteLength > 0) room = stream.write(payload);
     stream.uncork();
-    if (!room) await drained(stream, this.#abort.signal);
+    return room ? undefined : drained(stream, this.#abort.signal);
   }
 
   #begin(): void {

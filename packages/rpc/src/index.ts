@@ -75,6 +75,7 @@ export { pullFrames } from "./bulk-client.js";
 export { callUnary, readStream } from "./call.js";
 export { crc32c } from "./crc32c.js";
 export { openClient } from "./channel.js";
+export { collectInOneGo } from "./collection.js";
 export { defaultListenAddress, startServer } from "./server.js";
 export { RpcError, Status } from "./status.js";
 export { duplexMethod, sendMessage, streamMethod, unaryMethod } from "./stream.js";

@@ -19,7 +19,10 @@ export interface CallContext {
 }
 
 /** A method with one request, as the service wrote it. */
-export type Answer<Request, Message> = (request: Request, context: CallContext) => AsyncIterable<Message>;
+export type Answer<Request, Message> = (
+  request: Request,
+  context: CallContext,
+) => AsyncIterable<Message> | Promise<AsyncIterable<Message>>;
 
 /** What stands behind a grpc-js handler made here, for bulk-server.ts, which calls it without grpc-js. */
 const answers = new WeakMap<object, Answer<unknown, unknown>>();
@@ -74,7 +77,8 @@ export function streamMethod<Request, Message>(
     const context = contextOf(call);
     void (async () => {
       try {
-        for await (const message of answer(call.request, context)) await sendMessage(call, message, context.signal);
+        const messages = await answer(call.request, context);
+        for await (const message of messages) await sendMessage(call, message, context.signal);
         call.end();
       } catch (thrown) {
         // After a cancellation there is nobody to tell.
