@@ -160,7 +160,7 @@ export const mutants: readonly Mutant[] = [
   mutant(
     "dataset: a changed file is not noticed",
     dataset("file-check"),
-    ["if (!sha256.equals(recordedHash(dataset.files, file)))", "if (false)"],
+    ["if (!hashed.sha256.equals(recordedHash(dataset.files, file)))", "if (false)"],
     {
       file: dataset("manifest.test"),
       title: "a check of files passes over a new time with the same content, and names a file that changed or is gone",

@@ -43,7 +43,7 @@ function copyOfTree(): string {
 }
 
 function runTest(copy: string, file: string): Report {
-  const run = spawnSync(process.execPath, ["--test-reporter=tap", file], {
+  const run = spawnSync(process.execPath, ["--test-reporter=tap", "--test-force-exit", file], {
     cwd: copy,
     encoding: "utf8",
     timeout: testMsMax,
@@ -108,10 +108,14 @@ function main(): number {
   let faults = 0;
   try {
     for (const mutant of chosen) {
+      const began = performance.now();
       const fault = faultOfTest(copy, mutant, reports) ?? faultOf(copy, mutant);
       if (fault !== undefined) faults += 1;
+      const seconds = ((performance.now() - began) / 1000).toFixed(1);
       const title = `${basename(mutant.test.file)}: ${mutant.test.title}`;
-      console.log(`${fault === undefined ? "red  " : "FAULT"}  ${mutant.name}\n         ${fault ?? title}`);
+      console.log(
+        `${fault === undefined ? "red  " : "FAULT"}  ${seconds.padStart(5)} s  ${mutant.name}\n                ${fault ?? title}`,
+      );
     }
   } finally {
     rmSync(copy, { recursive: true, force: true });

@@ -57,11 +57,10 @@ async function inContainer(container: string, command: string): Promise<Ending> 
   return { exitCode, output };
 }
 
-/** The commands of the README's first block of shell, in order. */
+/** The commands of the README's blocks of shell, in order. */
 function commandsOfReadme(): string[] {
-  const block = /```sh\n([\s\S]*?)```/.exec(readFileSync(join(root, "README.md"), "utf8"))?.[1] ?? "";
-  return block
-    .split("\n")
+  return [...readFileSync(join(root, "README.md"), "utf8").matchAll(/^```sh\n([\s\S]*?)^```/gm)]
+    .flatMap(([, block = ""]) => block.split("\n"))
     .map((line) => line.replace(/\s+#.*$/, "").trim())
     .filter((line) => line !== "");
 }
