@@ -85,7 +85,13 @@ export class Jobs {
       throw new RpcError(Status.RESOURCE_EXHAUSTED, `${running} jobs run already; at most ${runningMax} at once.`);
     const isTaken = (run: string): boolean => store.job(run) !== undefined;
     const { run, folder } = makeRunFolder(runsFolder, spec.name, isTaken);
-    const job = new Job(store, run, folder, JSON.stringify({ ...outlined.spec, name: run }));
+    const job = new Job({
+      store,
+      job: run,
+      runFolder: folder,
+      specJson: JSON.stringify({ ...outlined.spec, name: run }),
+      storeFailed: (error) => log.error(`the store keeps no more of job ${run}`, { error }),
+    });
     const supervisor = new Supervisor({
       job,
       outline: { ...outlined, spec: { ...outlined.spec, name: run } },

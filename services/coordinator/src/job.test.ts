@@ -8,14 +8,16 @@ import type { JobEvent, ProgressEvent } from "@lockstep/spec";
 import { endUnfinished, exitCodes, Job } from "./job.js";
 import { Store } from "./store/database.js";
 
-function newJob(t: TestContext): { job: Job; store: Store } {
+function newJob(t: TestContext): { job: Job; store: Store; failures: unknown[] } {
   const folder = mkdtempSync(join(tmpdir(), "lockstep-job-"));
   const store = new Store(join(folder, "store.sqlite"));
   t.after(() => {
     store.close();
     rmSync(folder, { recursive: true });
   });
-  return { store, job: new Job(store, "flowers", join(folder, "flowers"), "{}") };
+  const failures: unknown[] = [];
+  const options = { job: "flowers", runFolder: join(folder, "flowers"), specJson: "{}" };
+  return { store, failures, job: new Job({ ...options, store, storeFailed: (error) => failures.push(error) }) };
 }
 
 const log = (message: string): JobEvent => ({ type: "log", level: "info", source: "test", message });
@@ -95,6 +97,16 @@ describe("watching a job", () => {
 });
 
 describe("a job", () => {
+  test("comes to its end before its watchers although the store takes nothing any more", async (t) => {
+    const { job, store, failures } = newJob(t);
+    t.mock.method(store, "putEvent", () => assert.fail("database or disk is full"));
+    t.mock.method(store, "putJob", () => assert.fail("database or disk is full"));
+    job.tell(log("a"));
+    job.enter(failed);
+    assert.deepEqual(await watched(job, 0), ["1:a"]);
+    assert.equal(failures.length, 2);
+  });
+
   test("keeps its first end", (t) => {
     const { job, store } = newJob(t);
     job.enter({ phase: JobPhase.TRAINING }, '{"seed":1}');

@@ -15,22 +15,35 @@ export type JobState =
   | { readonly phase: JobPhase.CANCELLED; readonly reason: string; readonly summary: SummaryEvent | undefined }
   | { readonly phase: JobPhase.FAILED; readonly reason: string; readonly exitCode: number };
 
+export interface JobOptions {
+  readonly store: Store;
+  readonly job: string;
+  /** Absolute. */
+  readonly runFolder: string;
+  readonly specJson: string;
+  /** A full disk costs what the store would remember of a job, never the job's end or what watchers see of it. */
+  readonly storeFailed: (error: unknown) => void;
+}
+
 export class Job {
   readonly job: string;
   readonly runFolder: string;
   readonly #store: Store;
+  readonly #storeFailed: (error: unknown) => void;
   readonly #changed = new EventEmitter().setMaxListeners(0);
   readonly #events: JobEventMessage[] = [];
   #sequence = 0;
   #specJson: string;
   #state: JobState = { phase: JobPhase.PREPARING };
 
-  constructor(store: Store, job: string, runFolder: string, specJson: string) {
-    this.job = job;
-    this.runFolder = runFolder;
-    this.#store = store;
-    this.#specJson = specJson;
-    this.#save();
+  /** @throws what the store throws: a job that cannot be kept is not begun */
+  constructor(options: JobOptions) {
+    this.job = options.job;
+    this.runFolder = options.runFolder;
+    this.#store = options.store;
+    this.#storeFailed = options.storeFailed;
+    this.#specJson = options.specJson;
+    this.#store.putJob(this.#stored());
   }
 
   get state(): JobState {
@@ -45,7 +58,7 @@ export class Job {
     if (this.ended) return;
     this.#state = state;
     this.#specJson = specJson;
-    this.#save();
+    this.#keep(() => this.#store.putJob(this.#stored()));
     this.#changed.emit("change");
   }
 
@@ -58,7 +71,7 @@ export class Job {
     }
     const numbered = { sequence: ++this.#sequence, eventJson };
     this.#events.push(numbered);
-    this.#store.putEvent(this.job, numbered);
+    this.#keep(() => this.#store.putEvent(this.job, numbered));
     this.#changed.emit("change");
   }
 
@@ -114,8 +127,12 @@ export class Job {
     };
   }
 
-  #save(): void {
-    this.#store.putJob(this.#stored());
+  #keep(write: () => void): void {
+    try {
+      write();
+    } catch (error) {
+      this.#storeFailed(error);
+    }
   }
 }
 

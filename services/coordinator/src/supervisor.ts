@@ -2,6 +2,7 @@
 // events and files. What is decided about members is decided in packages/protocol.
 
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { encodeManifest } from "@lockstep/dataset";
 import { parametersSha256 } from "@lockstep/model";
 import { type MembershipOutput, newMembership, type ShardMap, trainingSteps } from "@lockstep/protocol";
@@ -38,6 +39,8 @@ const silenceMs = 60_000;
 const tickMs = 500;
 /** For a process to end after Done, then when asked, before it is killed. */
 const stopGraceMs = 3_000;
+/** More than a heartbeat or two means that records are missing: the job ends without them. */
+const lastRecordsMsMax = 5_000;
 /** Loading the manifest, starting a runtime: more means that something hangs. */
 const startMsMax = 120_000;
 
@@ -60,6 +63,8 @@ export class Supervisor {
   #members: Members | undefined;
   #manifest: Uint8Array | undefined;
   #files: string[] = [];
+  /** The last position whose records stand in the store, with all before it. */
+  #acknowledged = 0;
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
@@ -212,10 +217,10 @@ export class Supervisor {
         processOf: (processId) => this.#processOf(processId),
         records: (records) => this.#record(records, accounting),
         store: (plan) => {
-          store.putPlan(job.job, plan.ballot, Plan.encode(plan).finish());
+          this.#keeping(() => store.putPlan(job.job, plan.ballot, Plan.encode(plan).finish()));
           if (plan.end === undefined) begun();
         },
-        storeArtifacts: (output, address) => void this.#storeArtifacts(output.artifacts, address),
+        storeArtifacts: (output, address) => void this.#storeArtifacts(output, address),
         closed: resolve,
         raiseIncarnation: (above) => store.raiseIncarnationAbove(above),
         note: (text) => log.info(text),
@@ -296,18 +301,34 @@ export class Supervisor {
   /** A difference, or samples that were not due, is an alarm: the job stops and keeps what it has. */
   #record(records: readonly PositionRecord[], accounting: Accounting): number {
     const counted: PositionRecord[] = [];
-    try {
+    this.#keeping(() => {
       for (const record of records) counted.push(...accounting.add(record));
+    });
+    this.#keeping(() => {
+      const stored = counted.map((each) => ({ position: each.position, bytes: PositionRecord.encode(each).finish() }));
+      this.#options.store.putRecords(this.#options.job.job, stored);
+      this.#acknowledged = accounting.counted;
+    });
+    return this.#acknowledged;
+  }
+
+  /** Runs what keeps the job's books; an alarm there, or a full disk, stops the job. */
+  #keeping(write: () => void): void {
+    try {
+      write();
     } catch (error) {
       this.#stop(new Stopped("failed", (error as Error).message));
     }
-    const stored = counted.map((each) => ({ position: each.position, bytes: PositionRecord.encode(each).finish() }));
-    this.#options.store.putRecords(this.#options.job.job, stored);
-    return accounting.counted;
+  }
+
+  /** Members hand over their last records after they have reached the end: they are waited for, unless the books are shut. */
+  async #recordsUpTo(position: number): Promise<void> {
+    const deadlineMs = performance.now() + lastRecordsMsMax;
+    while (this.#acknowledged < position && performance.now() < deadlineMs) await delay(heartbeatMs / 2);
   }
 
   async #storeArtifacts(
-    artifacts: readonly { name: string; bytes: number; sha256: string }[],
+    { artifacts, position }: Extract<MembershipOutput, { type: "store-artifacts" }>,
     address: string,
   ): Promise<void> {
     const { job, token } = this.#options;
@@ -317,6 +338,7 @@ export class Supervisor {
       const writer = { job: job.job, address, token };
       const paths = await pullArtifacts(writer, artifacts, job.runFolder);
       this.#files.unshift(...paths);
+      await this.#recordsUpTo(position);
       this.#members?.advance({ type: "stored" });
     } catch (error) {
       this.#members?.advance({ type: "not-stored", why: (error as Error).message });
