@@ -84,8 +84,14 @@ function receive(session: ClientHttp2Session, options: PullOptions, sink: FrameS
     });
     stream.on("trailers", (trailers) => (status = statusFrom(trailers)));
     stream.on("error", lost);
-    stream.once("close", () => (status === undefined ? lost() : resolve(status)));
-    new FrameReader(stream, sink).start(reject);
+    const reader = new FrameReader(stream, sink);
+    stream.once("close", () => {
+      // The stream may be over while the sink still makes us wait with the last bytes.
+      const ended = status;
+      if (ended === undefined) lost();
+      else void reader.settled().then(() => resolve(ended));
+    });
+    reader.start(reject);
     stream.end(prefixed(options.request));
   });
 }
@@ -109,6 +115,8 @@ class FrameReader {
   #payload: Uint8Array | undefined;
   #payloadBytes = 0;
   #payloadAt = 0;
+  /** What the sink makes us wait for. */
+  #waiting: Promise<void> | undefined;
 
   constructor(stream: ClientHttp2Stream, sink: FrameSink) {
     this.#stream = stream;
@@ -127,11 +135,16 @@ class FrameReader {
         const waiting = this.#take(chunk);
         if (waiting === undefined) return;
         this.#stream.pause();
-        waiting.then(() => this.#stream.resume(), stop);
+        this.#waiting = waiting.then(() => void this.#stream.resume(), stop);
       } catch (thrown) {
         stop(thrown);
       }
     });
+  }
+
+  /** Resolves when every byte that has come is taken. */
+  async settled(): Promise<void> {
+    await this.#waiting;
   }
 
   /** Takes a chunk; a promise when the sink must be waited for before the rest of it. */
