@@ -24,12 +24,12 @@ const dataset = (file: string) => `packages/dataset/dist/${file}.js`;
 export const mutants: readonly Mutant[] = [
   mutant(
     "reduction tree: two children swapped",
-    collective("reduction-tree"),
+    protocol("reduction-tree"),
     [
       "{ first: node.first, end: middle },\n        { first: middle, end: node.end },",
       "{ first: middle, end: node.end },\n        { first: node.first, end: middle },",
     ],
-    { file: collective("reduction-tree.test"), title: "of 8 and of 6 micro-batches" },
+    { file: protocol("reduction-tree.test"), title: "of 8 and of 6 micro-batches" },
   ),
   mutant(
     "sample order: one sample dropped, another taken twice",
@@ -114,7 +114,7 @@ export const mutants: readonly Mutant[] = [
   ),
   mutant(
     "reduction tree: halves instead of powers of two",
-    collective("reduction-tree"),
+    protocol("reduction-tree"),
     [
       "node.first + largestPowerOfTwoBelow(node.end - node.first)",
       "node.first + Math.ceil((node.end - node.first) / 2)",

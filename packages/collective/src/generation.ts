@@ -1,16 +1,11 @@
 /** What every message of the collective is checked against: the generation that it belongs to. */
-import type { Ballot } from "@lockstep/rpc";
+import { compareBallots, type Ballot } from "@lockstep/protocol";
 
 export interface Generation {
   readonly job: string;
   readonly ballot: Ballot;
   /** Hash of the plan that made it. */
   readonly planHash: bigint;
-}
-
-/** Negative when `a` is older than `b`: incarnation first, then counter. */
-export function compareBallots(a: Ballot, b: Ballot): number {
-  return a.incarnation - b.incarnation || a.counter - b.counter;
 }
 
 export function sameGeneration(
@@ -20,8 +15,4 @@ export function sameGeneration(
   return (
     b.ballot !== undefined && compareBallots(a.ballot, b.ballot) === 0 && a.planHash === b.planHash && a.job === b.job
   );
-}
-
-export function ballotText(ballot: Ballot | undefined): string {
-  return ballot === undefined ? "none" : `${ballot.incarnation}.${ballot.counter}`;
 }

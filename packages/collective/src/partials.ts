@@ -4,12 +4,12 @@
  * A sum goes into the vector of the child that waited and the other's is reused, so micro-batches in order need at most
  * log2(run) vectors at a time.
  */
-import { childrenOf, maximalNodes, type MicroBatchRange } from "./reduction-tree.js";
+import { childrenOf, maximalSubtrees, type Run } from "@lockstep/protocol";
 import { addCounts, addInto } from "./sum.js";
 import { VectorPool } from "./vector-pool.js";
 
 /** A node of the tree with its sums. */
-export interface PartialSum extends MicroBatchRange {
+export interface PartialSum extends Run {
   /** Sum over the node's micro-batches of the flat vector. */
   readonly vector: Float32Array;
   /** Sum over the node's micro-batches of the integer counts, mod 2^64. */
@@ -21,7 +21,7 @@ export interface PartialSumsOptions {
   /** M' of the position: micro-batches that exist. */
   readonly microBatches: number;
   /** This worker's runs of micro-batches; may be empty. */
-  readonly runs: readonly MicroBatchRange[];
+  readonly runs: readonly Run[];
   /** Values in the flat vector; 0 where only counts are reduced. */
   readonly vectorLength: number;
   readonly countsLength: number;
@@ -31,7 +31,7 @@ export interface PartialSumsOptions {
 
 /** A node on its way to the maximal node above it. */
 interface Place {
-  readonly node: MicroBatchRange;
+  readonly node: Run;
   readonly parent: Place | undefined;
   sibling: Place | undefined;
   sum: PartialSum | undefined;
@@ -43,7 +43,7 @@ export class PartialSums {
   readonly vectorLength: number;
   readonly countsLength: number;
   /** The nodes that this worker sums, in tree order. */
-  readonly nodes: readonly MicroBatchRange[];
+  readonly nodes: readonly Run[];
   readonly #pool: VectorPool;
   readonly #leaves = new Map<number, Place>();
   readonly #tops: Place[];
@@ -55,7 +55,7 @@ export class PartialSums {
     this.vectorLength = options.vectorLength;
     this.countsLength = options.countsLength;
     this.#pool = options.pool ?? new VectorPool();
-    this.nodes = maximalNodes(options.runs, options.microBatches);
+    this.nodes = maximalSubtrees(options.runs, options.microBatches);
     this.#tops = this.nodes.map((node) => this.#placesBelow(node, undefined));
   }
 
@@ -107,7 +107,7 @@ export class PartialSums {
     this.#leaves.clear();
   }
 
-  #placesBelow(node: MicroBatchRange, parent: Place | undefined): Place {
+  #placesBelow(node: Run, parent: Place | undefined): Place {
     const place: Place = { node, parent, sibling: undefined, sum: undefined };
     if (node.end - node.first === 1) {
       this.#leaves.set(node.first, place);

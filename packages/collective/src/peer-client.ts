@@ -2,8 +2,9 @@
  * Pulls one peer's stream for the life of a generation and hands each frame over. A broken stream is opened again once
  * before the peer counts as lost (R8); a refusal is final.
  */
+import { formatBallot } from "@lockstep/protocol";
 import { ExchangeRequest, RpcError, Status, peerService, pullFrames, type Frame, type FrameSink } from "@lockstep/rpc";
-import { ballotText, sameGeneration, type Generation } from "./generation.js";
+import { sameGeneration, type Generation } from "./generation.js";
 
 /** Why a peer's part is missing. */
 export type PeerFault =
@@ -84,8 +85,9 @@ function streamOf(options: PeerClientOptions, signal: AbortSignal): Parameters<t
 
 function checkFrame(frame: Frame, generation: Generation, peer: { rank: number; address: string }): void {
   if (sameGeneration(generation, frame)) return;
-  const found = `generation ${ballotText(frame.ballot)} of job ${frame.job}`;
-  throw new PeerError(peer, "wrong", `sent a frame of ${found}, not ${ballotText(generation.ballot)}`);
+  const ballotText = frame.ballot === undefined ? "none" : formatBallot(frame.ballot);
+  const found = `generation ${ballotText} of job ${frame.job}`;
+  throw new PeerError(peer, "wrong", `sent a frame of ${found}, not ${formatBallot(generation.ballot)}`);
 }
 
 function faultOf(thrown: unknown): PeerFault {

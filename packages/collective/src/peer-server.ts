@@ -1,4 +1,5 @@
 /** A member's PeerService: lets the others pull what its collective has for them, and refuses other generations. */
+import { compareBallots, formatBallot, noBallot, type Ballot } from "@lockstep/protocol";
 import {
   RpcError,
   Status,
@@ -6,7 +7,6 @@ import {
   streamMethod,
   unaryMethod,
   type ArtifactRequest,
-  type Ballot,
   type CallContext,
   type ExchangeRequest,
   type Frame,
@@ -14,7 +14,7 @@ import {
   type ServedService,
   type StateRequest,
 } from "@lockstep/rpc";
-import { ballotText, compareBallots, type Generation } from "./generation.js";
+import type { Generation } from "./generation.js";
 import { Wakeups } from "./wakeups.js";
 
 /** What the worker itself answers; both throw RpcError (FAILED_PRECONDITION, NOT_FOUND) for what they do not have. */
@@ -45,7 +45,7 @@ export class PeerServer {
   readonly service: ServedService;
   readonly #options: PeerServerOptions;
   readonly #changes = new Wakeups();
-  #promised: Ballot = { incarnation: 0, counter: 0 };
+  #promised: Ballot = noBallot;
   #current: OutgoingStreams | undefined;
   #currentEnds = new AbortController();
 
@@ -78,7 +78,7 @@ export class PeerServer {
     this.promise(streams.generation.ballot);
     if (compareBallots(streams.generation.ballot, this.#promised) < 0) {
       throw new Error(
-        `generation ${ballotText(streams.generation.ballot)} is over: ${ballotText(this.#promised)} was promised`,
+        `generation ${formatBallot(streams.generation.ballot)} is over: ${formatBallot(this.#promised)} was promised`,
       );
     }
     if (this.#current !== undefined) this.withdraw(this.#current);
@@ -91,7 +91,7 @@ export class PeerServer {
   withdraw(streams: OutgoingStreams): void {
     if (this.#current !== streams) return;
     this.#current = undefined;
-    const sentence = `Generation ${ballotText(streams.generation.ballot)} is over on this worker.`;
+    const sentence = `Generation ${formatBallot(streams.generation.ballot)} is over on this worker.`;
     this.#currentEnds.abort(new RpcError(Status.ABORTED, sentence));
   }
 
@@ -107,14 +107,14 @@ export class PeerServer {
 
   /** The caller's generation: ours at once, a newer one when our plan arrives, never an older or a contradicting one. */
   async #streamsOf(request: ExchangeRequest, context: CallContext): Promise<OutgoingStreams> {
-    const wanted = request.ballot ?? { incarnation: 0, counter: 0 };
+    const wanted = request.ballot ?? noBallot;
     const arrived = () =>
       compareBallots(wanted, this.#promised) < 0 ||
       (this.#current !== undefined && compareBallots(this.#current.generation.ballot, wanted) >= 0);
     const waitMs = this.#options.planWaitMs ?? 30_000;
     const deadline = new AbortController();
     const timer = setTimeout(() => {
-      const sentence = `This worker has no plan of generation ${ballotText(wanted)} after ${waitMs} ms.`;
+      const sentence = `This worker has no plan of generation ${formatBallot(wanted)} after ${waitMs} ms.`;
       deadline.abort(new RpcError(Status.UNAVAILABLE, sentence));
     }, waitMs);
     try {
@@ -123,12 +123,12 @@ export class PeerServer {
       clearTimeout(timer);
     }
     if (compareBallots(wanted, this.#promised) < 0) {
-      const sentence = `Generation ${ballotText(wanted)} is over: this worker promised ${ballotText(this.#promised)}.`;
+      const sentence = `Generation ${formatBallot(wanted)} is over: this worker promised ${formatBallot(this.#promised)}.`;
       throw new RpcError(Status.FAILED_PRECONDITION, sentence);
     }
     const current = this.#current;
     if (current?.generation.planHash !== request.planHash) {
-      const sentence = `Two plans carry generation ${ballotText(wanted)}: alarm, neither is to be trusted.`;
+      const sentence = `Two plans carry generation ${formatBallot(wanted)}: alarm, neither is to be trusted.`;
       throw new RpcError(Status.FAILED_PRECONDITION, sentence);
     }
     return current;

@@ -6,9 +6,9 @@
  * there, in tree order; a frame that comes again changes nothing. An owner's sum is made, and so published, only after
  * its own partials are there, which it has only at position s-1 (R2).
  */
+import { assertTiling, maximalSubtrees, type Run } from "@lockstep/protocol";
 import { FrameKind, crc32c, type Frame } from "@lockstep/rpc";
 import type { PartialSum, PartialSums } from "./partials.js";
-import { assertTiling, maximalNodes, type MicroBatchRange } from "./reduction-tree.js";
 import { pieceCount, pieceLength, pieceOf, segmentOf, type VectorRange } from "./segments.js";
 import { addCounts } from "./sum.js";
 import { TileSum, type Tile } from "./tile-sum.js";
@@ -21,7 +21,7 @@ export interface PositionShape {
   /** M': micro-batches of this position. */
   readonly microBatches: number;
   /** Runs of each member, by rank; a member without work has none. */
-  readonly runs: readonly (readonly MicroBatchRange[])[];
+  readonly runs: readonly (readonly Run[])[];
   /** Values in the flat vector; 0 where only counts are reduced. */
   readonly vectorLength: number;
   readonly countsLength: number;
@@ -29,7 +29,7 @@ export interface PositionShape {
 
 /** A node of a peer, as far as it has come. */
 interface Incoming {
-  readonly node: MicroBatchRange;
+  readonly node: Run;
   /** The node's values of this member's range. */
   readonly values: Float32Array;
   readonly placed: Uint8Array;
@@ -81,7 +81,7 @@ export class PositionExchange {
   constructor(shape: PositionShape, rank: number, pool: VectorPool) {
     const ranks = shape.runs.length;
     assertTiling(
-      shape.runs.flatMap((runs) => maximalNodes(runs, shape.microBatches)),
+      shape.runs.flatMap((runs) => maximalSubtrees(runs, shape.microBatches)),
       shape.microBatches,
     );
     this.shape = shape;
@@ -105,9 +105,9 @@ export class PositionExchange {
     this.#missingFrames = this.#missingFrom.reduce((sum, missing) => sum + missing, 0);
   }
 
-  #expectFrom(from: number, runs: readonly MicroBatchRange[]): Map<number, Incoming> {
+  #expectFrom(from: number, runs: readonly Run[]): Map<number, Incoming> {
     const pieces = pieceCount(this.#ownRange);
-    const nodes = maximalNodes(runs, this.shape.microBatches);
+    const nodes = maximalSubtrees(runs, this.shape.microBatches);
     this.#missingFrom[from] = nodes.length === 0 ? 1 : nodes.length * pieces;
     for (let piece = 0; piece < pieces; piece++) {
       this.#missingNodes[piece] = (this.#missingNodes[piece] as number) + nodes.length;

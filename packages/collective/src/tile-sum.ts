@@ -1,18 +1,18 @@
 /** Sums the nodes that the members sent, piece by piece, in the order of the reduction tree. */
-import { childrenOf, type MicroBatchRange } from "./reduction-tree.js";
+import { childrenOf, type Run } from "@lockstep/protocol";
 import { pieceLength, type VectorRange } from "./segments.js";
 import { addInto } from "./sum.js";
 import type { VectorPool } from "./vector-pool.js";
 
 /** A node that was sent or is our own, and where its values for a range of the flat vector are. */
-export interface Tile extends MicroBatchRange {
+export interface Tile extends Run {
   /** Values of the node; index 0 is index `base` of the flat vector. */
   readonly values: Float32Array;
   readonly base: number;
 }
 
 export class TileSum {
-  readonly #root: MicroBatchRange;
+  readonly #root: Run;
   /** Tile by first micro-batch. */
   readonly #tiles = new Map<number, Tile>();
   readonly #pool: VectorPool;
@@ -40,7 +40,7 @@ export class TileSum {
   }
 
   /** Sums a node that is no tile into `target`. */
-  #sum(node: MicroBatchRange, target: Float32Array, range: VectorRange, depth: number): Float32Array {
+  #sum(node: Run, target: Float32Array, range: VectorRange, depth: number): Float32Array {
     const [left, right] = childrenOf(node);
     const leftSum = this.#tileValues(left, range) ?? this.#sum(left, target, range, depth);
     const rightSum =
@@ -49,7 +49,7 @@ export class TileSum {
     return target;
   }
 
-  #tileValues(node: MicroBatchRange, range: VectorRange): Float32Array | undefined {
+  #tileValues(node: Run, range: VectorRange): Float32Array | undefined {
     const tile = this.#tiles.get(node.first);
     return tile?.end === node.end ? tile.values.subarray(range.first - tile.base, range.end - tile.base) : undefined;
   }

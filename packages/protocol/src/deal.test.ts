@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { dealRuns, maximalSubtrees, type Run } from "./deal.js";
+import { dealRuns } from "./deal.js";
+import { maximalSubtrees, type Run } from "./reduction-tree.js";
 
 const lengths = (runs: readonly Run[]) => runs.map((run) => run.end - run.first);
 
 function partials(runs: readonly Run[], microBatches: number): number {
-  return runs.reduce((sum, run) => sum + maximalSubtrees(run, microBatches).length, 0);
+  return runs.reduce((sum, run) => sum + maximalSubtrees([run], microBatches).length, 0);
 }
 
 /** Every way to cut [0, M) into N runs of at least one. */
@@ -18,53 +19,6 @@ function* allDeals(microBatches: number, members: number, first = 0): Generator<
     for (const rest of allDeals(microBatches, members - 1, end)) yield [{ first, end }, ...rest];
   }
 }
-
-/** The tree itself, written down: nodes of [0, width) as leaf ranges, absent leaves passed through. */
-function treeNodes(microBatches: number): Run[] {
-  const nodes: Run[] = [];
-  let level = Array.from({ length: microBatches }, (_, leaf) => ({ first: leaf, end: leaf + 1 }));
-  for (;;) {
-    nodes.push(...level);
-    if (level.length === 1) return nodes;
-    level = level
-      .filter((_, i) => i % 2 === 0)
-      .map((left, i) => ({ first: left.first, end: (level[2 * i + 1] ?? left).end }));
-  }
-}
-
-describe("maximal subtrees of a run", () => {
-  test("are nodes of the tree, cover the run once and cannot be joined", () => {
-    for (let microBatches = 1; microBatches <= 20; microBatches++) {
-      const nodes = new Set(treeNodes(microBatches).map((node) => `${node.first} ${node.end}`));
-      for (let first = 0; first < microBatches; first++) {
-        for (let end = first + 1; end <= microBatches; end++) {
-          const found = maximalSubtrees({ first, end }, microBatches);
-          let at = first;
-          for (const node of found) {
-            assert.equal(node.first, at);
-            assert.ok(nodes.has(`${node.first} ${node.end}`), `[${node.first}, ${node.end}) of ${microBatches}`);
-            at = node.end;
-          }
-          assert.equal(at, end);
-          // Fewest: no node inside the run is wider than the one found at its place.
-          for (const node of treeNodes(microBatches)) {
-            if (node.first < first || node.end > end) continue;
-            const host = found.find((each) => each.first <= node.first && node.end <= each.end);
-            assert.ok(host !== undefined, `[${node.first}, ${node.end}) is split in [${first}, ${end})`);
-          }
-        }
-      }
-    }
-  });
-
-  test("M = 6: [4, 6) is one, [2, 6) is two", () => {
-    assert.deepEqual(maximalSubtrees({ first: 4, end: 6 }, 6), [{ first: 4, end: 6 }]);
-    assert.deepEqual(maximalSubtrees({ first: 2, end: 6 }, 6), [
-      { first: 2, end: 4 },
-      { first: 4, end: 6 },
-    ]);
-  });
-});
 
 describe("dealing", () => {
   test("covers all micro-batches in order, one at least to each, the largest share as small as it can be", () => {

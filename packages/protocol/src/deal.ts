@@ -1,40 +1,8 @@
 /**
  * Which micro-batches each member computes. A run is contiguous; a member sends one partial sum for each maximal subtree of
  * the reduction tree inside its run, so the boundaries decide the traffic: (N-1)/N x vector x (partials + 1) a member.
- *
- * The tree over [0, M) is binary over the next power of two; leaves from M on do not exist and are passed through. For
- * M = 6: ((0 1)(2 3)) with (4 5), so the run [4, 6) is one subtree, and [2, 6) is two: [2, 4) and [4, 6).
  */
-import type { Range } from "./position.js";
-
-/** A half-open range of micro-batches. */
-export type Run = Range;
-
-/** The maximal subtrees inside `run` of the tree over [0, microBatches), in order. Ends are cut to microBatches. */
-export function maximalSubtrees(run: Run, microBatches: number): Run[] {
-  const subtrees: Run[] = [];
-  let first = run.first;
-  const end = Math.min(run.end, microBatches);
-  while (first < end) {
-    const width = subtreeWidth(first, end, microBatches);
-    const subtreeEnd = Math.min(first + width, microBatches);
-    subtrees.push({ first, end: subtreeEnd });
-    first = subtreeEnd;
-  }
-  return subtrees;
-}
-
-/** Width, absent leaves counted, of the largest subtree that begins at `first` and has no leaf in [end, microBatches). */
-function subtreeWidth(first: number, end: number, microBatches: number): number {
-  let width = 1;
-  for (;;) {
-    const wider = width * 2;
-    const aligned = first % wider === 0;
-    // The root covers everything: nothing is wider than the tree.
-    if (!aligned || width >= microBatches || Math.min(first + wider, microBatches) > end) return width;
-    width = wider;
-  }
-}
+import { maximalSubtrees, type Run } from "./reduction-tree.js";
 
 /**
  * Deals M micro-batches to N members in rank order by search: the largest share as small as it can be (that is the step's
@@ -47,6 +15,7 @@ export function dealRuns(microBatches: number, members: number): Run[] {
     throw new Error(`${microBatches} micro-batches cannot be dealt to ${members} members, one at least to each.`);
   }
   const shareMax = Math.ceil(microBatches / members);
+  const partialsOf = partialsCounter(microBatches, shareMax);
   const width = microBatches + 1;
   // fewest[left * width + first]: partials of the best deal of [first, M) to `left` members.
   const fewest = new Float64Array((members + 1) * width).fill(Infinity);
@@ -57,7 +26,7 @@ export function dealRuns(microBatches: number, members: number): Run[] {
       for (let share = 1; share <= shareMax && first + share <= microBatches; share++) {
         const rest = fewest[(left - 1) * width + first + share] as number;
         if (rest === Infinity) continue;
-        const partials = rest + maximalSubtrees({ first, end: first + share }, microBatches).length;
+        const partials = rest + partialsOf(first, share);
         if (partials >= (fewest[left * width + first] as number)) continue;
         fewest[left * width + first] = partials;
         shareOf[left * width + first] = share;
@@ -72,4 +41,14 @@ export function dealRuns(microBatches: number, members: number): Run[] {
     first = end;
   }
   return runs;
+}
+
+/** Partials of a run, each counted once: the search asks for the same run for every number of members left. */
+function partialsCounter(microBatches: number, shareMax: number): (first: number, share: number) => number {
+  const counted = new Uint16Array(microBatches * shareMax); // 0: not yet
+  return (first, share) => {
+    const place = first * shareMax + share - 1;
+    if (counted[place] === 0) counted[place] = maximalSubtrees([{ first, end: first + share }], microBatches).length;
+    return counted[place] as number;
+  };
 }

@@ -5,9 +5,9 @@
  * The types have the fields of proto/lockstep/v1/membership.proto, so a plan goes onto the wire as it is. Arrays of a plan
  * are never changed once it is made.
  */
-import type { Run } from "./deal.js";
 import { hash64 } from "./hash64.js";
 import type { Place } from "./position.js";
+import type { Run } from "./reduction-tree.js";
 
 /** A generation's number: the coordinator's incarnation, then a counter. Compared in that order. */
 export interface Ballot {

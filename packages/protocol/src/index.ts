@@ -1,4 +1,4 @@
-export { dealRuns, maximalSubtrees } from "./deal.js";
+export { dealRuns } from "./deal.js";
 export { formPlan } from "./forming.js";
 export {
   allRuns,
@@ -25,7 +25,7 @@ export {
   phaseSteps,
   trainingSteps,
 } from "./position.js";
-export type { Run } from "./deal.js";
+export { assertTiling, childrenOf, maximalSubtrees } from "./reduction-tree.js";
 export type { Answer, Formed, Forming } from "./forming.js";
 export type { Ballot, Member, Plan, PlanContent, PlanEnd, PlanMessage, ShardMap } from "./generation.js";
 export type {
@@ -53,3 +53,4 @@ export type {
   WorkerView,
 } from "./membership-state.js";
 export type { Phase, Place, Range, Timetable } from "./position.js";
+export type { Run } from "./reduction-tree.js";

@@ -72,7 +72,7 @@ function describePlan({ spec, timetable }: Outline): string {
   const { workers } = spec.cluster;
   const budget = threadBudget(spec.cluster);
   const rows = dealRuns(timetable.microBatches, workers).map((run, rank) => {
-    const partials = maximalSubtrees(run, timetable.microBatches).map((each) => `[${each.first}, ${each.end})`);
+    const partials = maximalSubtrees([run], timetable.microBatches).map((each) => `[${each.first}, ${each.end})`);
     return [`worker-${rank + 1}`, `[${run.first}, ${run.end})`, partials.join(" ")];
   });
   const table = aligned([["worker", "micro-batches", "partial sums sent"], ...rows], 3);
