@@ -175,4 +175,28 @@ export const mutants: readonly Mutant[] = [
       title: "a sample dropped, repeated, exchanged or of another epoch changes the sum",
     },
   ),
+  mutant(
+    "accounting: a position that used other samples is not noticed",
+    "services/coordinator/dist/accounting.js",
+    ["&& record.sampleHash === expected.value", ""],
+    {
+      file: "services/coordinator/dist/accounting.test.js",
+      title: "a position that used other samples than it had to is an alarm",
+    },
+  ),
+  mutant(
+    "dropout: the same mask at every position",
+    "packages/engine/dist/dropout-mask.js",
+    ["dropoutDraws(seed, position, microBatch, layer)", "dropoutDraws(seed, 0, microBatch, layer)"],
+    {
+      file: "packages/engine/dist/onnx/lanes.test.js",
+      title: "dropout is a function of seed, position and micro-batch",
+    },
+  ),
+  mutant(
+    "plan: its hash does not cover its members",
+    protocol("generation"),
+    ["...plan.members.flatMap(memberWords),", ""],
+    { file: protocol("generation.test"), title: "changes with every field of the plan" },
+  ),
 ];
