@@ -1,6 +1,6 @@
 // Images per second of training simple-cnn on 32x32 images: the bare engine and `lockstep train` itself against PyTorch, paired.
 //
-//   node bench/dist/train.js --torch PYTHON [--threads 1,2] [--batch 32,128] [--rounds 9] [--product-rounds 3] [--only engine|product] [--markdown]
+//   node bench/dist/train.js --torch PYTHON [--threads 1,2] [--batch 32,128] [--rounds 15] [--product-rounds 3] [--only engine|product] [--markdown]
 //
 // A round is a short block of PyTorch eager, one of PyTorch channels_last and one of ours, while the others are idle; its ratio is
 // ours over the better of PyTorch's two. Reported: the median of the rounds and their spread. Every side does the whole step:
@@ -17,7 +17,7 @@ async function main(): Promise<void> {
       torch: { type: "string" },
       threads: { type: "string", default: "1,2" },
       batch: { type: "string", default: "32,128" },
-      rounds: { type: "string", default: "9" },
+      rounds: { type: "string", default: "15" },
       "product-rounds": { type: "string", default: "3" },
       only: { type: "string" },
       markdown: { type: "boolean", default: false },

@@ -13,7 +13,7 @@ const optimizer: OptimizerSpec = {
   epsilon: 1e-8,
   weightDecay: 0,
 };
-const imagesPerBlock = 5120;
+const imagesPerBlock = 2560;
 const samples = 2048;
 const seed = 1;
 
