@@ -168,6 +168,18 @@ describe("a lost member", () => {
     );
   });
 
+  test("who has announced to be quiet keeps a freeze open; a position that it applies ends the quiet", () => {
+    const plansAfter = (nowMs: number, ...before: MembershipInput[]) => {
+      const talk = Conversation.of(0);
+      talk.says({ type: "announce", worker: "b", atMostMs: 60_000 }, ...before, stop, frozen("a", 2, held(4)));
+      talk.nowMs = nowMs;
+      return types(talk.says({ type: "heartbeat", worker: "a", held: held(4) }, { type: "tick" })).length > 0;
+    };
+    assert.equal(plansAfter(59_999), false);
+    assert.equal(plansAfter(60_000), true);
+    assert.equal(plansAfter(1_000, { type: "heartbeat", worker: "b", held: held(1) }), true);
+  });
+
   test("who does not answer a freeze within the patience is left out", () => {
     const talk = Conversation.of(4);
     talk.says(stop, frozen("a", 2, held(4)));

@@ -128,7 +128,9 @@ function onHeartbeat(state: MembershipState, worker: string, held: Held | undefi
   const known = state.workers.get(worker);
   if (known === undefined) return stay(state);
   const grew = (held?.position ?? 0) > (known.held?.position ?? 0);
-  const heard = withWorker(state, worker, { held, heardMs: nowMs });
+  // A position that is applied ends what was announced before it: sessions are there.
+  const quietUntilMs = grew ? nowMs : known.quietUntilMs;
+  const heard = withWorker(state, worker, { held, heardMs: nowMs, quietUntilMs });
   // Whoever applies a position has heard every member (I3): what it suspected before falls.
   const suspicions = state.suspicions.filter((each) => each.reporter !== worker);
   const next = grew ? { ...heard, advancedMs: nowMs, suspicions } : heard;
@@ -273,6 +275,8 @@ function onTick(state: MembershipState, nowMs: number): MembershipStep {
   if (silent !== undefined) return onLost(state, silent.worker, silence(state, silent, nowMs) ?? "", nowMs);
   if (stage.at === "freeze" && nowMs - stage.sinceMs >= options.patienceMs) {
     const missing = stage.asked.filter((worker) => !stage.answered.includes(worker));
+    // Announced quiet is not silence (R8): the freeze stays open for as long as it lasts.
+    if (missing.some((worker) => (state.workers.get(worker)?.quietUntilMs ?? 0) > nowMs)) return stay(state);
     const why = `${missing.map((worker) => nameOf(state, worker)).join(", ")} did not answer in time`;
     return plan({ ...state, ending: state.ending ?? { outcome: "failed", why } }, stage.answered);
   }
