@@ -114,7 +114,7 @@ const bad: readonly [words: string, exitCode: number, sentence: string][] = [
   [
     "train photos --model small-cnn:wdth=3",
     2,
-    "model.parameters.wdth: found a parameter that small-cnn does not have; allowed: width, dropout",
+    "--model: wdth: found a parameter that small-cnn does not have; allowed: width, dropout",
   ],
   [
     "train photos --workers 3",
@@ -152,7 +152,7 @@ const bad: readonly [words: string, exitCode: number, sentence: string][] = [
   [
     "train --spec shapes.yaml",
     2,
-    'model: layer "dense1" (dense), the last one: found output [8]; allowed: [3], one value for each of the 3 classes',
+    'shapes.yaml: model: layer "dense1" (dense), the last one: found output [8]; allowed: [3], one value for each of the 3 classes',
   ],
   [
     "train photos --listen 127.0.0.1",

@@ -32,7 +32,11 @@ const cases: readonly [words: string, field: (spec: JobSpec) => unknown, expecte
   ],
   ["photos --augment flip,crop=6", (spec) => spec.augmentation, { horizontalFlip: 0.5, randomCropPadding: 6 }],
   ["photos --augment flip=0.2", (spec) => spec.augmentation, { horizontalFlip: 0.2, randomCropPadding: 0 }],
-  ["photos --model small-cnn:width=24", (spec) => spec.model, { architecture: "small-cnn", parameters: { width: 24 } }],
+  [
+    "photos --model small-cnn:width=24",
+    (spec) => spec.model,
+    { architecture: "small-cnn", parameters: { width: 24, dropout: 0 } },
+  ],
   [
     "photos --epochs 3 --batch-size 50 --micro-batches 5",
     (spec) => spec.training,

@@ -16,7 +16,7 @@ export { decodeSafetensors, encodeSafetensors, float32Values } from "./safetenso
 export { formatShape, sizeOf } from "./shape.js";
 export { packState, packedStateBytes, stateParts, unpackState } from "./state-bytes.js";
 export { applyEvaluation, applyUpdate } from "./update.js";
-export type { Architecture, ArchitectureParameter } from "./architectures/architecture.js";
+export type { Architecture } from "./architectures/architecture.js";
 export type { CheckpointContext, CheckpointManifest, EncodedCheckpoint } from "./checkpoint.js";
 export type { Layout, LayoutEntry, StatisticEntry } from "./layout.js";
 export type {

@@ -1,7 +1,7 @@
 // One function per layer type: what goes in, what comes out, which tensors the layer owns, and the sentence when it does
 // not fit.
 
-import { InputError, type LayerSpec } from "@lockstep/spec";
+import { InputError, layerDefaults, type LayerSpec } from "@lockstep/spec";
 import type { LayerAttributes, LayerTensor, ResolvedLayer } from "./network.js";
 import { type Shape, formatShape, sizeOf } from "./shape.js";
 
@@ -75,7 +75,7 @@ function infer(spec: LayerSpec, place: Place): Inferred {
 
 function convolution(spec: Extract<LayerSpec, { type: "conv2d" }>, place: Place): Inferred {
   const [channels, height, width] = imageInput(place);
-  const { filters, stride = 1, padding = 0, bias = true } = spec;
+  const { filters, stride, padding, bias } = { ...layerDefaults, ...spec };
   const kernel = whole(place, "kernel", spec.kernel, 1, kernelMax);
   whole(place, "filters", filters, 1, widthMax);
   whole(place, "stride", stride, 1, kernelMax);
@@ -99,7 +99,7 @@ function pooling(spec: Extract<LayerSpec, { type: "max-pool" | "average-pool" }>
   const kernel = whole(place, "kernel", spec.kernel, 1, kernelMax);
   const stride = whole(place, "stride", spec.stride ?? kernel, 1, kernelMax);
   // More would leave windows that hold padding alone.
-  const padding = whole(place, "padding", spec.padding ?? 0, 0, Math.floor(kernel / 2));
+  const padding = whole(place, "padding", spec.padding ?? layerDefaults.padding, 0, Math.floor(kernel / 2));
   return {
     attributes: { type: spec.type, kernel, stride, padding },
     outputShape: [channels, ...slide(place, [height, width], kernel, stride, padding)],
@@ -117,7 +117,7 @@ function dense(spec: Extract<LayerSpec, { type: "dense" }>, place: Place): Infer
   }
   const features = shape[0] as number;
   const units = whole(place, "units", spec.units, 1, widthMax);
-  const bias = spec.bias ?? true;
+  const bias = spec.bias ?? layerDefaults.bias;
   const weight: LayerTensor = { name: `${place.name}.weight`, shape: [units, features], role: "weight" };
   return {
     attributes: { type: "dense", units, bias },
@@ -129,7 +129,7 @@ function dense(spec: Extract<LayerSpec, { type: "dense" }>, place: Place): Infer
 
 function batchNorm(spec: Extract<LayerSpec, { type: "batch-norm" }>, place: Place): Inferred {
   const outputShape = onlyInput(place);
-  const { momentum = 0.1, epsilon = 1e-5 } = spec;
+  const { momentum, epsilon } = { ...layerDefaults, ...spec };
   if (!(momentum > 0 && momentum <= 1)) throw misfit(place, `momentum ${momentum}`, "above 0, at most 1");
   if (!(epsilon >= 1e-12 && epsilon <= 1)) throw misfit(place, `epsilon ${epsilon}`, "1e-12 to 1");
   const shape = [outputShape[0] as number];

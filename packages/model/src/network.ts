@@ -1,4 +1,4 @@
-import { InputError, type LayerSpec, type ModelSpec } from "@lockstep/spec";
+import { InputError, layerNames, type LayerSpec, type ModelSpec } from "@lockstep/spec";
 import { layersOf } from "./architectures/architectures.js";
 import { inferLayer } from "./layer-shapes.js";
 import { type Shape, formatShape, sizeOf } from "./shape.js";
@@ -81,6 +81,7 @@ export function buildNetwork(model: ModelSpec, input: NetworkInput, classes: num
     throw new InputError({ where: "model.layers", found: `${specs.length} layers`, allowed: `1 to ${layersMax}` });
   }
   const names = layerNames(specs);
+  checkNames(names);
   const shapes = new Map<string, Shape>([[inputName, [input.channels, input.height, input.width]]]);
   const layers: ResolvedLayer[] = [];
   let previous = inputName;
@@ -120,14 +121,9 @@ export function describeNetwork(network: Network): LayerRow[] {
   }));
 }
 
-/** The names given, and for the others type and number: "conv2d1", "relu1", "conv2d2". */
-function layerNames(specs: readonly LayerSpec[]): string[] {
-  const counts = new Map<string, number>();
+function checkNames(names: readonly string[]): void {
   const taken = new Set<string>([inputName]);
-  return specs.map((spec, index) => {
-    const count = (counts.get(spec.type) ?? 0) + 1;
-    counts.set(spec.type, count);
-    const name = spec.name ?? `${spec.type}${count}`;
+  for (const [index, name] of names.entries()) {
     const where = `model.layers[${index}].name`;
     if (!namePattern.test(name)) {
       throw new InputError({ where, found: JSON.stringify(name), allowed: "letters, digits, _ and -" });
@@ -140,8 +136,7 @@ function layerNames(specs: readonly LayerSpec[]): string[] {
       });
     }
     taken.add(name);
-    return name;
-  });
+  }
 }
 
 function inputShapesOf(

@@ -1,6 +1,7 @@
 export { formatSpec } from "./format.js";
 export { InputError } from "./input-error.js";
 export { checkWorkers, defaultMicroBatches, microBatchSamples, resolveMicroBatches } from "./micro-batches.js";
+export { architectureParameters, layerDefaults, layerNames, resolveParameters } from "./model-defaults.js";
 export { parseJobSpec, parseSpecText } from "./parse.js";
 export { canonicalJson, specHash } from "./spec-hash.js";
 export { suggestion } from "./suggestion.js";
@@ -37,5 +38,6 @@ export type {
   StartedEvent,
   SummaryEvent,
 } from "./job-event.js";
+export type { ArchitectureParameter } from "./model-defaults.js";
 export type { ParseOptions } from "./parse.js";
 export type { SpecHash } from "./spec-hash.js";

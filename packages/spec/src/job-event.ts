@@ -91,6 +91,8 @@ export interface ErrorEvent {
   /** One sentence. */
   readonly message: string;
   readonly exitCode: number;
+  /** Of the log of a process that ended unasked, oldest first; any text. */
+  readonly lastLines?: readonly string[];
 }
 
 /** Last, where anything was trained; also after a cancellation. */

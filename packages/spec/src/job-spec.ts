@@ -78,6 +78,7 @@ export interface AugmentationSpec {
   readonly randomCropPadding: number;
 }
 
+/** Parsed specs have every parameter, and every field of a layer but `inputs`: defaults are in model-defaults.ts. */
 export type ModelSpec =
   | { readonly architecture: ArchitectureName; readonly parameters: Readonly<Record<string, number>> }
   | { readonly layers: readonly LayerSpec[] };
@@ -96,9 +97,9 @@ export type LayerSpec = LayerBase &
         readonly type: "conv2d";
         readonly filters: number;
         readonly kernel: number;
-        readonly stride?: number; // default 1
-        readonly padding?: number; // default 0
-        readonly bias?: boolean; // default true
+        readonly stride?: number;
+        readonly padding?: number;
+        readonly bias?: boolean;
       }
     | { readonly type: "relu" }
     | {
@@ -111,7 +112,7 @@ export type LayerSpec = LayerBase &
     | { readonly type: "flatten" }
     | { readonly type: "dense"; readonly units: number; readonly bias?: boolean }
     | { readonly type: "dropout"; readonly rate: number } // in [0, 1)
-    | { readonly type: "batch-norm"; readonly momentum?: number; readonly epsilon?: number } // 0.1, 1e-5, as in PyTorch
+    | { readonly type: "batch-norm"; readonly momentum?: number; readonly epsilon?: number }
     | { readonly type: "add" }
     | { readonly type: "concat" }
   );

@@ -1,21 +1,23 @@
-/** The model of a spec: an architecture's name with parameters, or a list of layers. Shapes are checked where networks are built. */
+/**
+ * The model of a spec: an architecture's name with parameters, or a list of layers, with every default written out. Shapes are
+ * checked where networks are built.
+ */
 import { InputError } from "./input-error.js";
 import type { LayerSpec, ModelSpec } from "./job-spec.js";
 import { layersMax, nameCharactersMax } from "./limits.js";
+import { layerDefaults, layerNames, resolveParameters } from "./model-defaults.js";
 import { architectureNames, layerTypes, type ArchitectureName, type LayerType } from "./names.js";
 import { Section, type Origin, isMapping, whereOf, wrong } from "./section.js";
 import { suggestion } from "./suggestion.js";
 
 /** `value` is a mapping, or short: "small-cnn", "small-cnn:width=24,dropout=0.2". Default: small-cnn. */
 export function parseModel(origin: Origin, path: string, value: unknown): ModelSpec {
-  if (value === undefined || value === null) return { architecture: "small-cnn", parameters: {} };
+  if (value === undefined || value === null) return architectureOf("small-cnn", {});
   if (typeof value === "string") return parseShortModel(whereOf(origin, path), value);
   const section = new Section(origin, path, value, ["architecture", "parameters", "layers"]);
   if (!section.has("layers")) {
-    return {
-      architecture: section.oneOf("architecture", architectureNames, "small-cnn"),
-      parameters: parseParameters(section),
-    };
+    const architecture = section.oneOf("architecture", architectureNames, "small-cnn");
+    return architectureOf(architecture, parseParameters(section), (name) => section.where(`parameters.${name}`));
   }
   for (const key of ["architecture", "parameters"]) {
     if (section.has(key)) throw section.wrong(key, "either an architecture or a list of layers, not both");
@@ -24,7 +26,17 @@ export function parseModel(origin: Origin, path: string, value: unknown): ModelS
   if (!Array.isArray(layers) || layers.length === 0 || layers.length > layersMax) {
     throw section.wrong("layers", `a list of 1 to ${layersMax} layers`);
   }
-  return { layers: layers.map((layer, index) => parseLayer(origin, `${path}.layers[${index}]`, layer)) };
+  const parsed = layers.map((layer, index) => parseLayer(origin, `${path}.layers[${index}]`, layer));
+  const names = layerNames(parsed);
+  return { layers: parsed.map((layer, index) => ({ ...layer, name: names[index] as string })) };
+}
+
+function architectureOf(
+  architecture: ArchitectureName,
+  given: Readonly<Record<string, number>>,
+  whereOfParameter?: (name: string) => string,
+): ModelSpec {
+  return { architecture, parameters: resolveParameters(architecture, given, whereOfParameter) };
 }
 
 function parseParameters(section: Section): Readonly<Record<string, number>> {
@@ -57,7 +69,7 @@ function parseShortModel(where: string, text: string): ModelSpec {
     }
     parameters.push([match[1] as string, value]);
   }
-  return { architecture: name, parameters: Object.fromEntries(parameters) };
+  return architectureOf(name, Object.fromEntries(parameters), (parameter) => `${where}: ${parameter}`);
 }
 
 function isArchitecture(name: string): name is ArchitectureName {
@@ -77,8 +89,9 @@ const layerFields: Readonly<Record<LayerType, { readonly keys: readonly string[]
       type: "conv2d",
       filters: layer.integer("filters", ...size),
       kernel: layer.integer("kernel", ...window),
-      ...optionalWindow(layer),
-      ...optional(layer, "bias", () => layer.boolean("bias", true)),
+      stride: layer.integer("stride", ...window, layerDefaults.stride),
+      padding: paddingOf(layer),
+      bias: layer.boolean("bias", layerDefaults.bias),
     }),
   },
   relu: { keys: [], read: () => ({ type: "relu" }) },
@@ -91,7 +104,7 @@ const layerFields: Readonly<Record<LayerType, { readonly keys: readonly string[]
     read: (layer) => ({
       type: "dense",
       units: layer.integer("units", ...size),
-      ...optional(layer, "bias", () => layer.boolean("bias", true)),
+      bias: layer.boolean("bias", layerDefaults.bias),
     }),
   },
   dropout: {
@@ -102,8 +115,8 @@ const layerFields: Readonly<Record<LayerType, { readonly keys: readonly string[]
     keys: ["momentum", "epsilon"],
     read: (layer) => ({
       type: "batch-norm",
-      ...optional(layer, "momentum", () => layer.number("momentum", { above: 0, max: 1 })),
-      ...optional(layer, "epsilon", () => layer.number("epsilon", { min: 1e-12, max: 1 })),
+      momentum: layer.number("momentum", { above: 0, max: 1 }, layerDefaults.momentum),
+      epsilon: layer.number("epsilon", { min: 1e-12, max: 1 }, layerDefaults.epsilon),
     }),
   },
   add: { keys: [], read: () => ({ type: "add" }) },
@@ -111,17 +124,14 @@ const layerFields: Readonly<Record<LayerType, { readonly keys: readonly string[]
 };
 
 function pool(type: "max-pool" | "average-pool", layer: Section): LayerSpec {
-  return { type, kernel: layer.integer("kernel", ...window), ...optionalWindow(layer) };
+  const kernel = layer.integer("kernel", ...window);
+  return { type, kernel, stride: layer.integer("stride", ...window, kernel), padding: paddingOf(layer) };
 }
 
-function optionalWindow(layer: Section): { stride?: number; padding?: number } {
-  return {
-    ...optional(layer, "stride", () => layer.integer("stride", ...window)),
-    ...optional(layer, "padding", () => layer.integer("padding", 0, window[1])),
-  };
+function paddingOf(layer: Section): number {
+  return layer.integer("padding", 0, window[1], layerDefaults.padding);
 }
 
-/** The field where it is given: what a layer's missing fields mean is decided where networks are built. */
 function optional<Key extends string, Value>(layer: Section, key: Key, read: () => Value): { [K in Key]?: Value } {
   return layer.has(key) ? ({ [key]: read() } as { [K in Key]?: Value }) : {};
 }

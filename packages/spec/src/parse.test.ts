@@ -56,14 +56,24 @@ const good: readonly [name: string, input: string | object, field: (spec: JobSpe
     { architecture: "small-cnn", parameters: { width: 24, dropout: 0.2 } },
   ],
   [
-    "layers are read, given fields only",
-    "dataset: x\nmodel: {layers: [{type: conv2d, name: stem, filters: 8, kernel: 3, bias: false}, relu, {type: dense, inputs: [stem], units: 4}]}",
+    "an architecture has every parameter",
+    "dataset: x",
+    (spec) => spec.model,
+    { architecture: "small-cnn", parameters: { width: 16, dropout: 0 } },
+  ],
+  [
+    "layers have every field and a name",
+    "dataset: x\nmodel: {layers: [{type: conv2d, name: stem, filters: 8, kernel: 3, bias: false}, relu, {type: max-pool, kernel: 2}, {type: average-pool, kernel: 3, stride: 1, padding: 1}, batch-norm, {type: conv2d, filters: 4, kernel: 1}, {type: dense, inputs: [stem], units: 4}]}",
     (spec) => spec.model,
     {
       layers: [
-        { type: "conv2d", filters: 8, kernel: 3, bias: false, name: "stem" },
-        { type: "relu" },
-        { type: "dense", units: 4, inputs: ["stem"] },
+        { type: "conv2d", name: "stem", filters: 8, kernel: 3, stride: 1, padding: 0, bias: false },
+        { type: "relu", name: "relu1" },
+        { type: "max-pool", name: "max-pool1", kernel: 2, stride: 2, padding: 0 },
+        { type: "average-pool", name: "average-pool1", kernel: 3, stride: 1, padding: 1 },
+        { type: "batch-norm", name: "batch-norm1", momentum: 0.1, epsilon: 1e-5 },
+        { type: "conv2d", name: "conv2d2", filters: 4, kernel: 1, stride: 1, padding: 0, bias: true },
+        { type: "dense", name: "dense1", units: 4, bias: true, inputs: ["stem"] },
       ],
     },
   ],
@@ -213,6 +223,14 @@ const bad: readonly [input: string | object, sentence: string][] = [
   [
     { dataset: "x", model: "small-cnn:width" },
     'job.yaml: model: found "width"; allowed: name=number after "small-cnn:", as in small-cnn:width=24,dropout=0.2',
+  ],
+  [
+    { dataset: "x", model: "small-cnn:wdth=24" },
+    "job.yaml: model: wdth: found a parameter that small-cnn does not have; allowed: width, dropout",
+  ],
+  [
+    { dataset: "x", model: { parameters: { width: 2 } } },
+    "job.yaml: model.parameters.width: found 2; allowed: a whole number from 4 to 256",
   ],
   [
     { dataset: "x", model: { architecture: "small-cnn", layers: [{ type: "relu" }] } },

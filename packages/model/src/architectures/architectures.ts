@@ -1,4 +1,4 @@
-import { type ArchitectureName, InputError, type LayerSpec, type ModelSpec } from "@lockstep/spec";
+import { type ArchitectureName, type LayerSpec, type ModelSpec, resolveParameters } from "@lockstep/spec";
 import type { NetworkInput } from "../network.js";
 import type { Architecture } from "./architecture.js";
 import { simpleCnn } from "./simple-cnn.js";
@@ -19,27 +19,6 @@ export function layersOf(
   input: NetworkInput,
   classes: number,
 ): LayerSpec[] {
-  const architecture = architectures[model.architecture];
-  const known = Object.keys(architecture.parameters);
-  for (const name of Object.keys(model.parameters)) {
-    if (known.includes(name)) continue;
-    throw new InputError({
-      where: `model.parameters.${name}`,
-      found: `a parameter that ${model.architecture} does not have`,
-      allowed: known.length === 0 ? "no parameters" : known.join(", "),
-    });
-  }
-  const parameters: Record<string, number> = {};
-  for (const [name, { default: fallback, range, whole }] of Object.entries(architecture.parameters)) {
-    const value = model.parameters[name] ?? fallback;
-    if (!(value >= range[0] && value <= range[1]) || (whole && !Number.isInteger(value))) {
-      throw new InputError({
-        where: `model.parameters.${name}`,
-        found: String(value),
-        allowed: `a ${whole ? "whole " : ""}number from ${range[0]} to ${range[1]}`,
-      });
-    }
-    parameters[name] = value;
-  }
-  return architecture.layers(input, classes, parameters);
+  const parameters = resolveParameters(model.architecture, model.parameters);
+  return architectures[model.architecture].layers(input, classes, parameters);
 }

@@ -5,33 +5,20 @@
 // place of flatten 0.976-0.986 at the end; with batch-norm before ReLU 0.947-0.971, swinging by 0.05 from epoch to epoch.
 // 16.0 million multiply-adds and 118,410 parameters at that size with 10 classes.
 
-import type { LayerSpec } from "@lockstep/spec";
+import { architectureParameters, type LayerSpec } from "@lockstep/spec";
 import type { NetworkInput } from "../network.js";
 import type { Architecture } from "./architecture.js";
 
 const blocksUsual = 3; // at least, where the image allows
 const blocksMax = 6;
 const sideEnough = 8; // pixels: below it, pooling goes no further
+const usual = architectureParameters["small-cnn"];
 const growthMax = 8; // filters stop doubling here
 
 /** Convolution blocks that halve the image and double the filters, then one dense layer. */
 export const smallCnn: Architecture = {
   meaning: "3 to 6 convolution blocks: images of 32 to 128 pixels, from a few thousand samples",
-  parameters: {
-    width: {
-      default: 16,
-      range: [4, 256],
-      whole: true,
-      meaning: "filters of the first block; each further one has twice as many, up to 8 times",
-    },
-    dropout: {
-      default: 0,
-      range: [0, 0.9],
-      whole: false,
-      meaning: "share of features left out before the last layer, in training",
-    },
-  },
-  layers(input, classes, { width = 16, dropout = 0 }) {
+  layers(input, classes, { width = usual.width.default, dropout = usual.dropout.default }) {
     const layers: LayerSpec[] = [];
     for (let block = 1; block <= blockCount(input); block++) {
       const filters = width * Math.min(2 ** (block - 1), growthMax);
