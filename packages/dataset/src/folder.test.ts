@@ -136,6 +136,22 @@ test("a class may be called train where other classes stand beside it", async ()
   });
 });
 
+test("a stray folder beside parts is refused: the parts must not become classes", async () => {
+  const divided = ["train/a/1.png", "train/b/1.png"];
+  for (const name of ["val", "validation", "valid", "test"]) {
+    await withFolder([...divided, `${name}/a/2.png`, "extra/3.png"], async (root) => {
+      await assert.rejects(
+        openSource(root),
+        refusal(/extra$/, new RegExp(`beside train/ and ${name}/ that is no part`)),
+      );
+    });
+  }
+  // A class may have folders inside, and its neighbour may be called test.
+  await withFolder(["train/old/1.png", "plane/1.png", "test/1.png"], async (root) => {
+    assert.deepEqual((await openSource(root)).classes, ["plane", "test", "train"]);
+  });
+});
+
 test("what cannot be a dataset is refused by name", async () => {
   await withFolder(["train/a/1.png", "train/b/1.png", "val/c/1.png"], async (root) => {
     await assert.rejects(openSource(root), refusal(/val\/c$/, /class that train\/ does not have/));

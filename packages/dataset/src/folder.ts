@@ -90,8 +90,12 @@ function sourceOf(root: string, classes: readonly string[], found: Found, ready:
  * "train" among other classes stays a class.
  */
 function readyPartsOf(root: string, folders: readonly string[]): ReadonlyMap<0 | 1 | 2, string> | undefined {
-  if (!folders.includes("train") || !folders.every((name) => Object.hasOwn(partFolders, name))) return undefined;
-  if (foldersIn(join(root, "train")).length === 0) return undefined;
+  if (!folders.includes("train") || foldersIn(join(root, "train")).length === 0) return undefined;
+  const others = folders.filter((name) => !Object.hasOwn(partFolders, name));
+  if (others.length > 0) {
+    refuseBesideParts(root, folders, others);
+    return undefined;
+  }
   const parts = new Map<0 | 1 | 2, string>();
   for (const name of folders) {
     const part = partFolders[name] as 0 | 1 | 2;
@@ -106,6 +110,18 @@ function readyPartsOf(root: string, folders: readonly string[]): ReadonlyMap<0 |
     parts.set(part, name);
   }
   return parts;
+}
+
+/** With train/ and a second part in classes, the parts themselves would become classes because of one stray folder. */
+function refuseBesideParts(root: string, folders: readonly string[], others: readonly string[]): void {
+  const isSecond = (name: string) => name !== "train" && Object.hasOwn(partFolders, name);
+  const second = folders.find((name) => isSecond(name) && foldersIn(join(root, name)).length > 0);
+  if (second === undefined) return;
+  throw new InputError({
+    where: join(root, others[0] as string),
+    found: `a folder beside train/ and ${second}/ that is no part${others.length > 1 ? ` (and ${others.length - 1} more)` : ""}`,
+    allowed: `train, ${Object.keys(partFolders).slice(1).join(", ")}; move it out of the dataset`,
+  });
 }
 
 function foldersIn(folder: string): string[] {
