@@ -71,6 +71,8 @@ export type Stage =
       readonly position: number;
       readonly writer: string;
       readonly tried: readonly string[];
+      /** It has published, and the coordinator pulls: a writer that attaches again meanwhile is not asked again. */
+      readonly storing: boolean;
     }
   | { readonly at: "closed" };
 

@@ -239,6 +239,17 @@ describe("the end", () => {
     );
   });
 
+  test("a writer that attaches again is asked again, but not while what it published is pulled", () => {
+    const talk = Conversation.of(10);
+    const back = attach("a", { held: held(10) });
+    assert.ok(types(talk.says(back)).includes("publish"));
+    const published: MembershipInput = { type: "published", worker: "a", ballot: ballot(1), artifacts: [] };
+    assert.deepEqual(types(talk.says(published)), ["store-artifacts"]);
+    assert.ok(!types(talk.says(back)).includes("publish"));
+    assert.deepEqual(types(talk.says(published)), [], "nor is it pulled twice");
+    assert.deepEqual(types(talk.says({ type: "not-stored", why: "the stream broke" })), ["publish"]);
+  });
+
   test("members that stand at one position with different chains stop the job, and nothing is written", () => {
     const talk = Conversation.of(0);
     talk.says(stop);

@@ -106,7 +106,7 @@ function onReturn(state: MembershipState, view: WorkerView, plan: Plan, nowMs: n
   if (view.held === undefined) return onLost(state, worker, "has lost its state", nowMs);
   const outputs: MembershipOutput[] = [];
   if (view.planHash !== plan.planHash) outputs.push({ type: "plan", worker, plan });
-  if (state.stage.at === "finish" && state.stage.writer === worker) {
+  if (state.stage.at === "finish" && state.stage.writer === worker && !state.stage.storing) {
     outputs.push({ type: "publish", worker, ballot: state.ballot, position: state.stage.position });
   }
   return { state, outputs };
@@ -238,7 +238,7 @@ function finishIfAtEnd(state: MembershipState): MembershipStep {
   const held = plan.members.map(({ worker }) => state.workers.get(worker)?.held);
   const position = plan.end?.position ?? Math.max(...held.map((each) => each?.lastPosition ?? Infinity));
   if (!held.every((each) => each !== undefined && each.position >= position)) return stay(state);
-  return nextWriter({ ...state, stage: { at: "finish", plan, position, writer: "", tried: [] } }, "");
+  return nextWriter({ ...state, stage: { at: "finish", plan, position, writer: "", tried: [], storing: false } }, "");
 }
 
 /** One writer publishes; another takes over where it cannot (R17). */
@@ -249,7 +249,7 @@ function nextWriter(state: MembershipState, why: string): MembershipStep {
   const next = plan.members.find(({ worker }) => state.workers.has(worker) && !tried.includes(worker));
   if (next === undefined) return close({ ...state, ending: { outcome: "failed", why } }, undefined);
   return {
-    state: { ...state, stage: { ...state.stage, writer: next.worker, tried } },
+    state: { ...state, stage: { ...state.stage, writer: next.worker, tried, storing: false } },
     outputs: [
       { type: "note", text: `${nameOf(state, next.worker)} publishes position ${position}` },
       { type: "publish", worker: next.worker, ballot: state.ballot, position },
@@ -260,8 +260,10 @@ function nextWriter(state: MembershipState, why: string): MembershipStep {
 function onPublished(state: MembershipState, input: MembershipInput & { type: "published" }): MembershipStep {
   const { stage } = state;
   const { worker, ballot, artifacts } = input;
-  if (stage.at !== "finish" || stage.writer !== worker || !isCurrent(state, ballot)) return stay(state);
-  return { state, outputs: [{ type: "store-artifacts", worker, position: stage.position, artifacts }] };
+  if (stage.at !== "finish" || stage.writer !== worker || stage.storing) return stay(state);
+  if (!isCurrent(state, ballot)) return stay(state);
+  const outputs: MembershipOutput[] = [{ type: "store-artifacts", worker, position: stage.position, artifacts }];
+  return { state: { ...state, stage: { ...stage, storing: true } }, outputs };
 }
 
 function onNotStored(state: MembershipState, why: string): MembershipStep {
