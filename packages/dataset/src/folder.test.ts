@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { test } from "node:test";
 import { InputError } from "@lockstep/spec";
 import { compareCodePoints } from "./folder.js";
@@ -111,6 +111,16 @@ test("links to folders and files are followed; a circle and a link to nowhere ar
     },
     { "a/gone.png": "nowhere" },
   );
+  for (const link of ["loop", "a/loop", "a/loop.png"]) {
+    await withFolder(
+      files,
+      async (root) => {
+        await assert.rejects(openSource(root), refusal(/loop(\.png)?$/, /ELOOP/));
+        await assert.rejects(openSource(join(root, link)), refusal(/loop(\.png)?$/, /ELOOP/));
+      },
+      { [link]: basename(link) },
+    );
+  }
 });
 
 test("train/, val/ and test/ are parts, validation/ and valid/ mean the same, and either may be missing", async () => {

@@ -25,7 +25,7 @@ export function compareCodePoints(a: string, b: string): number {
   return a.length - b.length;
 }
 
-/** @throws InputError naming the folder or file at fault */
+/** @throws InputError naming the folder or file at fault; what the file system throws */
 export async function indexFolder(root: string): Promise<Source> {
   const folders = foldersIn(root);
   const parts = readyPartsOf(root, folders);
@@ -132,25 +132,11 @@ function foldersIn(folder: string): string[] {
 function entriesOf(folder: string): { readonly folders: string[]; readonly files: string[] } {
   const folders: string[] = [];
   const files: string[] = [];
-  for (const entry of readFolder(folder)) {
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
     const leads = entry.isSymbolicLink() ? statSync(join(folder, entry.name), { throwIfNoEntry: false }) : entry;
     (leads?.isDirectory() === true ? folders : files).push(entry.name);
   }
   return { folders, files };
-}
-
-function readFolder(folder: string) {
-  try {
-    return readdirSync(folder, { withFileTypes: true });
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new InputError({
-      where: folder,
-      found: `a folder that cannot be read (${why})`,
-      allowed: "a readable folder",
-      cause,
-    });
-  }
 }
 
 function requireClasses(folder: string, classes: readonly string[]): void {

@@ -61,6 +61,24 @@ export interface Source {
  */
 export async function openSource(path: string, format: DatasetFormat | "auto" = "auto"): Promise<Source> {
   const place = resolve(path);
+  try {
+    return await index(place, format);
+  } catch (thrown) {
+    throw isSystemError(thrown) ? unreadable(place, thrown) : thrown;
+  }
+}
+
+function isSystemError(thrown: unknown): thrown is NodeJS.ErrnoException {
+  return thrown instanceof Error && "syscall" in thrown;
+}
+
+/** No permission, a link that leads to itself, a failing disk. */
+function unreadable(place: string, cause: NodeJS.ErrnoException): InputError {
+  const where = cause.path ?? place;
+  return new InputError({ where, found: `what cannot be read (${cause.message})`, allowed: "readable files", cause });
+}
+
+async function index(place: string, format: DatasetFormat | "auto"): Promise<Source> {
   const isFolder = kindOf(place) === "folder";
   const found = format === "auto" ? recognise(place, isFolder) : format;
   switch (found) {
