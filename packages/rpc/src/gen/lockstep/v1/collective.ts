@@ -29,12 +29,8 @@ export const FrameKind = {
   PARTIAL: 1,
   /** REDUCED - the root's sum over a range */
   REDUCED: 2,
-  /** COUNTS - a node's integer counts (payload: little-endian uint64), sent with its last range */
-  COUNTS: 3,
   /** BYTES - State, Artifact: bytes at `offset` */
   BYTES: 4,
-  /** BATCH - data.proto */
-  BATCH: 5,
 } as const;
 
 export type FrameKind = (typeof FrameKind)[keyof typeof FrameKind];
@@ -43,9 +39,7 @@ export namespace FrameKind {
   export type UNSPECIFIED = typeof FrameKind.UNSPECIFIED;
   export type PARTIAL = typeof FrameKind.PARTIAL;
   export type REDUCED = typeof FrameKind.REDUCED;
-  export type COUNTS = typeof FrameKind.COUNTS;
   export type BYTES = typeof FrameKind.BYTES;
-  export type BATCH = typeof FrameKind.BATCH;
 }
 
 export interface ExchangeRequest {

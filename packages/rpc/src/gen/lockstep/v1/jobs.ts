@@ -91,9 +91,12 @@ export interface WatchRequest {
   afterSequence: number;
 }
 
-/** One line of `--json` output: an object whose "type" is one of packages/spec/src/job-event.ts. */
+/**
+ * One line of `--json` output: an object whose "type" is one of packages/spec/src/job-event.ts.
+ * Events of type "progress" are live only: they are not kept, and carry the sequence of the event before them.
+ */
 export interface JobEvent {
-  /** 1, 2, 3, ... without gaps */
+  /** 1, 2, 3, ... without gaps; 0: progress before the first */
   sequence: number;
   eventJson: string;
 }
@@ -655,9 +658,9 @@ export const JobEvent: MessageFns<JobEvent> = {
 export type JobServiceService = typeof JobServiceService;
 export const JobServiceService = {
   /**
-   * Validates the spec, indexes and hashes the dataset, checks the model's shapes, and queues the job.
+   * Validates the spec, indexes the dataset, checks splits and the model's shapes, and queues the job.
    * INVALID_ARGUMENT names the field, what was found and what is allowed. Answered once the job is accepted;
-   * progress comes through Watch.
+   * files are hashed and pixels looked at after that. Progress, and what is wrong with a file, comes through Watch.
    */
   submit: {
     path: "/lockstep.v1.JobService/Submit" as const,
@@ -697,7 +700,7 @@ export const JobServiceService = {
     responseSerialize: (value: ListReply): Buffer => Buffer.from(ListReply.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListReply => ListReply.decode(value),
   },
-  /** All events of a job from `after_sequence` on, then live ones; ends after the job's last event. */
+  /** All numbered events of a job after `after_sequence`, then live ones; ends after the job's last event. */
   watch: {
     path: "/lockstep.v1.JobService/Watch" as const,
     requestStream: false as const,
@@ -721,9 +724,9 @@ export const JobServiceService = {
 
 export interface JobServiceServer extends UntypedServiceImplementation {
   /**
-   * Validates the spec, indexes and hashes the dataset, checks the model's shapes, and queues the job.
+   * Validates the spec, indexes the dataset, checks splits and the model's shapes, and queues the job.
    * INVALID_ARGUMENT names the field, what was found and what is allowed. Answered once the job is accepted;
-   * progress comes through Watch.
+   * files are hashed and pixels looked at after that. Progress, and what is wrong with a file, comes through Watch.
    */
   submit: handleUnaryCall<SubmitRequest, Job>;
   /** Everything that Submit checks, and what it would run, without running it. */
@@ -731,7 +734,7 @@ export interface JobServiceServer extends UntypedServiceImplementation {
   /** NOT_FOUND names the job. */
   get: handleUnaryCall<JobRequest, Job>;
   list: handleUnaryCall<ListRequest, ListReply>;
-  /** All events of a job from `after_sequence` on, then live ones; ends after the job's last event. */
+  /** All numbered events of a job after `after_sequence`, then live ones; ends after the job's last event. */
   watch: handleServerStreamingCall<WatchRequest, JobEvent>;
   /** A ballot: training stops at the next position, and what is trained is saved. */
   cancel: handleUnaryCall<JobRequest, Job>;
@@ -739,9 +742,9 @@ export interface JobServiceServer extends UntypedServiceImplementation {
 
 export interface JobServiceClient extends Client {
   /**
-   * Validates the spec, indexes and hashes the dataset, checks the model's shapes, and queues the job.
+   * Validates the spec, indexes the dataset, checks splits and the model's shapes, and queues the job.
    * INVALID_ARGUMENT names the field, what was found and what is allowed. Answered once the job is accepted;
-   * progress comes through Watch.
+   * files are hashed and pixels looked at after that. Progress, and what is wrong with a file, comes through Watch.
    */
   submit(request: SubmitRequest, callback: (error: ServiceError | null, response: Job) => void): ClientUnaryCall;
   submit(
@@ -796,7 +799,7 @@ export interface JobServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ListReply) => void,
   ): ClientUnaryCall;
-  /** All events of a job from `after_sequence` on, then live ones; ends after the job's last event. */
+  /** All numbered events of a job after `after_sequence`, then live ones; ends after the job's last event. */
   watch(request: WatchRequest, options?: Partial<CallOptions>): ClientReadableStream<JobEvent>;
   watch(request: WatchRequest, metadata?: Metadata, options?: Partial<CallOptions>): ClientReadableStream<JobEvent>;
   /** A ballot: training stops at the next position, and what is trained is saved. */
