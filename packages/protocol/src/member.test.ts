@@ -175,7 +175,11 @@ describe("a member", () => {
 
   test("a fault of the job keeps the state: nothing is applied, the next freeze is answered", () => {
     const sentence = "step 1: the loss is not finite";
-    const fault = after(...planned(), { type: "computed", ballot: first, position: 1 }, { type: "fault", sentence });
+    const fault = after(
+      ...planned(),
+      { type: "computed", ballot: first, position: 1 },
+      { type: "fault", sentence, jobFault: true },
+    );
     assert.deepEqual(fault.outputs, [
       { type: "send", message: { $case: "failed", value: { sentence, jobFault: true } } },
     ]);
@@ -183,6 +187,16 @@ describe("a member", () => {
     assert.deepEqual([reduced.state.standing.at, reduced.outputs.length], ["halted", 0]);
     const frozen = advanceMember(reduced.state, { type: "freeze", ballot: second });
     assert.equal(frozen.state.standing.at, "frozen");
+    assert.equal(frozen.state.held?.position, 0);
+  });
+
+  test("a fault of its own keeps the state too, and is told as its own", () => {
+    const sentence = "the engine stopped";
+    const fault = after(...planned(), { type: "fault", sentence, jobFault: false });
+    assert.deepEqual(fault.outputs, [
+      { type: "send", message: { $case: "failed", value: { sentence, jobFault: false } } },
+    ]);
+    const frozen = advanceMember(fault.state, { type: "freeze", ballot: second });
     assert.equal(frozen.state.held?.position, 0);
   });
 

@@ -45,7 +45,7 @@ export type Standing =
     }
   /** Nothing left to compute: serves sums and state until done (R9). */
   | { readonly at: "hold"; readonly plan: Plan; readonly rank: number; readonly why: string }
-  /** The job itself is at fault (a loss that is not finite): keeps its state and waits for the ballot that ends the job. */
+  /** Something went wrong outside of apply (a loss that is not finite): keeps its state and waits for the ballot that ends the job. */
   | { readonly at: "halted"; readonly why: string }
   | { readonly at: "done"; readonly why: string };
 
@@ -84,8 +84,8 @@ export type MemberInput =
   | { readonly type: "unreachable"; readonly ballot: Ballot; readonly who: string; readonly why: string }
   /** A peer or data-shard answered that it has promised a newer ballot. */
   | { readonly type: "refused"; readonly promised: Ballot }
-  /** The job is at fault at this position; it must not be applied. */
-  | { readonly type: "fault"; readonly sentence: string }
+  /** This member cannot go on, by the job's fault or its own; nothing more must be applied. */
+  | { readonly type: "fault"; readonly sentence: string; readonly jobFault: boolean }
   | { readonly type: "publish"; readonly ballot: Ballot; readonly position: number; readonly what: string }
   /** The files that "make-artifacts" asked for can be pulled. */
   | { readonly type: "artifacts"; readonly ballot: Ballot; readonly artifacts: ArtifactName[] }
@@ -189,7 +189,7 @@ export function advanceMember(state: MemberState, input: MemberInput): MemberSte
     case "refused":
       return onRefused(state, input.promised);
     case "fault":
-      return onFault(state, input.sentence);
+      return onFault(state, input);
     case "publish":
       return onPublish(state, input);
     case "artifacts":
@@ -313,8 +313,9 @@ function onRefused(state: MemberState, promised: Ballot): MemberStep {
   return to(state, { at: "idle" }, { type: "cancel", before: promised }, { type: "note", text }, { type: "reattach" });
 }
 
-function onFault(state: MemberState, sentence: string): MemberStep {
-  const message = { $case: "failed", value: { sentence, jobFault: true } } as const;
+function onFault(state: MemberState, input: MemberInput & { type: "fault" }): MemberStep {
+  const { sentence, jobFault } = input;
+  const message = { $case: "failed", value: { sentence, jobFault } } as const;
   return to(state, { at: "halted", why: sentence }, { type: "send", message });
 }
 

@@ -265,7 +265,10 @@ export class Trainer {
   #hold(position: number, why: string): void {
     this.#pulse.phase = "hold";
     this.#options.log.info(`holds position ${position}: ${why}`);
-    void this.#current?.work.then((work) => work.hold());
+    this.#current?.work.then(
+      (work) => work.hold(),
+      () => undefined, // it never was: told in #open
+    );
     this.#leaveAfter(holdMsMax, "held the last position, and nobody said that the job is done");
   }
 
@@ -275,12 +278,13 @@ export class Trainer {
       const artifacts = this.#options.checkpointer.publish(await this.#trainingOf());
       this.advance({ type: "artifacts", ballot, artifacts });
     } catch (thrown) {
-      this.#fail(thrown);
+      this.#giveUp(thrown); // another member is asked for them
     }
   }
 
   /** Who is lost is for the coordinator to judge; anything else ends this worker's part. */
   #stepFailed({ plan }: Current, thrown: unknown): void {
+    if (this.#member.standing.at === "apply") return this.#giveUp(thrown);
     const isPeer = thrown instanceof PeerError;
     if (!isPeer && !(thrown instanceof DataShardLost)) return this.#fail(thrown);
     this.#options.log.warn(thrown.message);
@@ -289,22 +293,30 @@ export class Trainer {
     this.advance({ type: "unreachable", ballot: plan.ballot, who, why: thrown.message });
   }
 
-  /** Says why. A fault of the job leaves a sound worker, which stays: what was trained may have to be saved from it. */
+  /** Says why, and stays where there is a whole state: what was trained may have to be saved from it, whoever is at fault. */
   #fail(thrown: unknown): void {
     if (this.#failed) return;
+    const error = errorOf(thrown);
+    const jobFault = isJobFault(error);
+    if (this.#member.held === undefined && !jobFault) return this.#giveUp(thrown);
     this.#failed = true;
-    const { log, control } = this.#options;
-    const error = thrown instanceof Error ? thrown : new Error(String(thrown));
-    const isJobFault = error instanceof JobFault || error instanceof InputError;
-    log.error(isJobFault ? error.message : (error.stack ?? error.message));
+    this.#options.log.error(shown(error));
     this.#cancel();
-    if (isJobFault) {
-      this.advance({ type: "fault", sentence: error.message });
-      this.#leaveAfter(failedMsMax, "failed, and nobody said what to do");
-    } else {
-      control.send({ $case: "failed", value: { sentence: error.message, jobFault: false } });
-      this.#leaveAfter(0, "failed");
-    }
+    this.advance({ type: "fault", sentence: error.message, jobFault });
+    this.#leaveAfter(failedMsMax, "failed, and nobody said what to do");
+  }
+
+  /**
+   * Says why and leaves: nothing can be saved from here. Apply threw, and the state may be half of one position and half of the
+   * next (no freeze is answered in apply), or its files cannot be made.
+   */
+  #giveUp(thrown: unknown): void {
+    this.#failed = true;
+    const error = errorOf(thrown);
+    this.#options.log.error(shown(error));
+    this.#cancel();
+    this.#options.control.send({ $case: "failed", value: { sentence: error.message, jobFault: isJobFault(error) } });
+    this.#leaveAfter(0, "failed");
   }
 
   #leaveAfter(milliseconds: number, why: string): void {
@@ -318,4 +330,17 @@ export class Trainer {
 
 function heldBy({ state, timetable }: Job): Held {
   return { position: state.position, chain: state.chain, lastPosition: lastPosition(timetable) };
+}
+
+function errorOf(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
+}
+
+function isJobFault(error: Error): boolean {
+  return error instanceof JobFault || error instanceof InputError;
+}
+
+/** For the log: whoever mends the job needs no stack, whoever mends Lockstep does. */
+function shown(error: Error): string {
+  return isJobFault(error) ? error.message : (error.stack ?? error.message);
 }

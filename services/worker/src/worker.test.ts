@@ -12,15 +12,18 @@ import {
   crc32c,
   dataService,
   duplexMethod,
+  type Failed,
   type Frame,
   membershipService,
   openClient,
   PeerServiceClient,
   type PositionRecord,
   readStream,
+  RpcError,
   type RunningServer,
   startServer,
   StateRequest,
+  Status,
   streamMethod,
   type WorkerMessage,
   type WorkerOrder,
@@ -101,9 +104,11 @@ function batchOf(position: number, microBatch: number): Batch {
   });
 }
 
-async function startDataShard(): Promise<string> {
+/** Breaks at `brokenAt`, with a status that another try would meet again. */
+async function startDataShard(brokenAt: number): Promise<string> {
   const batches = streamMethod<BatchesRequest, Batch>(async function* (request) {
     for (let position = request.firstPosition; position < request.endPosition; position++) {
+      if (position >= brokenAt) throw new RpcError(Status.INTERNAL, "The decoder crashed.");
       for (const [index, first] of request.runFirst.entries()) {
         const end = Math.min(request.runEnd[index] as number, locate(timetable, position).microBatches);
         for (let microBatch = first; microBatch < end; microBatch++) yield batchOf(position, microBatch);
@@ -121,12 +126,16 @@ interface Outcome {
   readonly records: readonly (readonly PositionRecord[])[];
   readonly chains: ReadonlySet<bigint>;
   readonly artifacts: readonly string[];
+  readonly failures: readonly Failed[];
+  readonly endings: readonly string[];
 }
 
-/** Runs a job on so many workers, stopped after `endPosition` by a ballot where that is given. */
-async function run(workers: number): Promise<Outcome> {
-  const shard = await startDataShard();
-  const ballot = { incarnation: 1, counter: 1 };
+/** Runs a job on so many workers. One that fails is frozen, and what it holds is published. */
+async function run(workers: number, { brokenAt = Infinity } = {}): Promise<Outcome> {
+  const shard = await startDataShard(brokenAt);
+  let ballot = { incarnation: 1, counter: 1 };
+  let last = 2 * (3 + 1) + 1;
+  const failures: Failed[] = [];
   const attached: { worker: string; address: string; send: (order: WorkerOrder) => Promise<void> }[] = [];
   const records = new Map<string, PositionRecord[]>();
   const held = new Map<string, bigint>();
@@ -134,19 +143,18 @@ async function run(workers: number): Promise<Outcome> {
   let frozen = 0;
   let digest = "";
 
-  const planOf = (): Plan => {
+  const planOf = (end: Plan["end"]): Plan => {
     const runs = dealRuns(timetable.microBatches, workers);
     const members = attached.map(({ worker, address }, rank) => {
       const run = runs.slice(rank, rank + 1);
       return { worker, address, runsAtFirst: run, runsLater: run, stateSource: "" };
     });
     const shards = { version: 1, blockSamples: 64, addresses: [shard], ownersPerBlock: 1, owners: [0] };
-    return makePlan({ job, ballot, members, firstPosition: 1, end: undefined, shards });
+    return makePlan({ job, ballot, members, firstPosition: 1 + (end?.position ?? 0), end, shards });
   };
   const tellAll = async (order: NonNullable<WorkerOrder["order"]>) => {
     for (const each of attached) await each.send({ order });
   };
-  const last = 2 * (3 + 1) + 1;
 
   const attachWorker = duplexMethod<WorkerMessage, WorkerOrder>(async (messages, send) => {
     for await (const { message } of messages) {
@@ -157,7 +165,10 @@ async function run(workers: number): Promise<Outcome> {
         if (attached.length === workers) await tellAll({ $case: "freeze", value: { ballot } });
       } else if (message?.$case === "frozen") {
         assert.equal(message.value.hasState, true);
-        if (++frozen === workers) await tellAll({ $case: "plan", value: planOf() });
+        if (++frozen < workers) continue;
+        const why = failures[0]?.sentence;
+        if (why !== undefined) last = message.value.position;
+        await tellAll({ $case: "plan", value: planOf(why === undefined ? undefined : { position: last, why }) });
       } else if (message?.$case === "heartbeat") {
         const mine = attached.find((each) => each.send === send)?.worker as string;
         records.get(mine)?.push(...message.value.records);
@@ -184,7 +195,10 @@ async function run(workers: number): Promise<Outcome> {
         digest = parametersSha256(unpackState(packed, layout, parsed.optimizer, "the writer"));
         await tellAll({ $case: "done", value: { why: "the test is over" } });
       } else if (message?.$case === "failed") {
-        assert.fail(message.value.sentence);
+        failures.push(message.value);
+        ballot = { incarnation: 1, counter: 2 };
+        frozen = 0;
+        await tellAll({ $case: "freeze", value: { ballot } });
       }
     }
   });
@@ -206,8 +220,7 @@ async function run(workers: number): Promise<Outcome> {
       }).run(),
     ),
   );
-  assert.deepEqual([...new Set(endings)], ["done"]);
-  return { digest, records: [...records.values()], chains: new Set(held.values()), artifacts };
+  return { digest, records: [...records.values()], chains: new Set(held.values()), artifacts, failures, endings };
 }
 
 type Opened = Parameters<typeof readStream<Frame>>[0];
@@ -229,6 +242,7 @@ async function pull(
 describe("workers", () => {
   test("1, 2, 3 and 4 of them hold the same weights, chain and records in the end", async () => {
     const alone = await run(1);
+    assert.deepEqual([alone.failures, alone.endings], [[], ["done"]]);
     assert.match(alone.digest, /^[0-9a-f]{64}$/);
     assert.deepEqual(alone.artifacts, ["model.onnx", "checkpoint.safetensors", "checkpoint.json"]);
     const [expected = []] = alone.records;
@@ -245,8 +259,21 @@ describe("workers", () => {
       const outcome = await run(workers);
       assert.equal(outcome.digest, alone.digest, `${workers} workers`);
       assert.deepEqual(outcome.chains, alone.chains);
+      assert.deepEqual([...outcome.failures, ...new Set(outcome.endings)], ["done"]);
       for (const records of outcome.records) assert.deepEqual(records.map(withoutTimes), expected.map(withoutTimes));
     }
+  });
+
+  test("a lone one that meets an error which is not the job's fault keeps its state and publishes it", async () => {
+    const { failures, endings, artifacts, digest, records } = await run(1, { brokenAt: 6 });
+    assert.deepEqual(
+      failures.map(({ sentence, jobFault }) => [/The decoder crashed/.test(sentence), jobFault]),
+      [[true, false]],
+    );
+    assert.deepEqual(artifacts, ["model.onnx", "checkpoint.safetensors", "checkpoint.json"]);
+    assert.equal(records[0]?.at(-1)?.position, 5);
+    assert.match(digest, /^[0-9a-f]{64}$/);
+    assert.deepEqual(endings, ["failed"]);
   });
 });
 

@@ -145,7 +145,7 @@ export class Cluster {
 
   /** What a worker is to find wrong at the position that it is at. */
   fault(name: string, sentence: string): void {
-    this.#tell(this.#named(name), { type: "fault", sentence });
+    this.#tell(this.#named(name), { type: "fault", sentence, jobFault: true });
     this.#settle();
   }
 
