@@ -23,7 +23,7 @@ import {
 } from "@lockstep/rpc";
 import type { ResolvedJobSpec } from "@lockstep/spec";
 import type { Log } from "@lockstep/telemetry";
-import { Control, type Order } from "./control.js";
+import { type Control, openControl, type Order } from "./control.js";
 import { DataService } from "./data-service.js";
 import { FileWatch } from "./file-watch.js";
 
@@ -68,7 +68,7 @@ export class Shard {
     const server = await this.#listen();
     const { job, build, log } = this.#options;
     const address = this.#options.advertise ?? server.address;
-    this.#control = new Control({
+    this.#control = openControl({
       client: this.#client,
       hello: {
         shard: randomUUID(),

@@ -2,11 +2,19 @@
 import { randomUUID } from "node:crypto";
 import { PeerServer } from "@lockstep/collective";
 import { findEngine } from "@lockstep/engine";
-import { formatAddress, Hello, parseAddress, type RunningServer, startServer } from "@lockstep/rpc";
+import {
+  formatAddress,
+  Hello,
+  MembershipServiceClient,
+  openClient,
+  parseAddress,
+  type RunningServer,
+  startServer,
+} from "@lockstep/rpc";
 import { requireBallot, readPlan } from "@lockstep/protocol";
 import type { Log } from "@lockstep/telemetry";
 import { Checkpointer } from "./checkpointer.js";
-import { Control, type Order } from "./control.js";
+import { type Control, openControl, type Order } from "./control.js";
 import { answersOf } from "./state-transfer.js";
 import { Trainer } from "./trainer.js";
 
@@ -34,6 +42,7 @@ export class Worker {
   readonly #options: WorkerOptions;
   readonly #uuid = randomUUID();
   readonly #peers: PeerServer;
+  readonly #client: MembershipServiceClient;
   readonly #control: Control;
   readonly #trainer: Trainer;
   /** What every Hello says; set when run() begins. */
@@ -46,9 +55,9 @@ export class Worker {
     const checkpointer = new Checkpointer(options.build);
     const answers = answersOf({ job, state: () => this.#trainer.job?.state, checkpointer });
     this.#peers = new PeerServer({ job, worker: this.#uuid, answers });
-    this.#control = new Control({
-      coordinator,
-      token,
+    this.#client = openClient(MembershipServiceClient, coordinator, { token });
+    this.#control = openControl({
+      client: this.#client,
       log,
       connected: () => this.#trainer.advance({ type: "connected" }),
       disconnected: () => this.#trainer.advance({ type: "disconnected" }),
@@ -88,6 +97,7 @@ export class Worker {
       return await Promise.race([exit, this.#control.run().then(() => exit)]);
     } finally {
       await this.#control.close(1_000);
+      this.#client.close();
       await this.#trainer.close();
       await server.stop(1_000);
     }
