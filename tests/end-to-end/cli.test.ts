@@ -167,7 +167,7 @@ const bad: readonly [words: string, exitCode: number, sentence: string][] = [
   [
     "train photos --listen OCCUPIED",
     4,
-    'the coordinator did not start: --listen: found "OCCUPIED", which cannot be listened on ...',
+    'the coordinator did not start: --listen: found "OCCUPIED", which cannot be listened on: the port is in use; ...',
   ],
   ["explain nowhere", 2, "CWD/nowhere: found nothing at this path; allowed: the folder of a dataset"],
   ["explain photos --json --seed -1", 2, "--seed: found -1; allowed: a whole number from 0 to 2^53-1"],

@@ -80,11 +80,31 @@ describe("a listener", () => {
       return true;
     });
   });
-  test("on a port in use says so", async () => {
-    const first = await startServer({ services: [] });
-    await assert.rejects(startServer({ services: [], listen: first.address }), InputError);
-    await first.stop(0);
-  });
+  const duplex = { attachWorker: unused, attachShard: unused, manifest: unused };
+  const servedBy: readonly [string, ServedService[]][] = [
+    ["bulk-server", []],
+    ["grpc-js", [{ definition: membershipService, implementation: duplex }]],
+  ];
+  for (const [server, services] of servedBy) {
+    test(`of ${server} on a port in use, or elsewhere, says so in one clear sentence`, async () => {
+      const first = await startServer({ services });
+      const sentenceOf = (listen: string) =>
+        startServer({ services, listen, token: "secret" }).then(
+          () => assert.fail(`${listen} was listened on`),
+          (error: unknown) => (error instanceof InputError ? error.message : assert.fail(String(error))),
+        );
+      const allowed = "allowed: a free port on an address of this machine";
+      assert.equal(
+        await sentenceOf(first.address),
+        `--listen: found "${first.address}", which cannot be listened on: the port is in use; ${allowed}`,
+      );
+      assert.equal(
+        await sentenceOf("192.0.2.1:0"),
+        `--listen: found "192.0.2.1:0", which cannot be listened on: it is not an address of this machine; ${allowed}`,
+      );
+      await first.stop(0);
+    });
+  }
   test("with a token refuses calls without it and with another one, and takes the right one", async () => {
     const server = await startServer({
       services: [jobs((job) => Job.create({ job }))],

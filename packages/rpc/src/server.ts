@@ -73,9 +73,18 @@ function bind(server: Server, address: string, where: string): Promise<number> {
   });
 }
 
+/** grpc-js hands on the system's error inside a text of its own. */
+const listenFaults = {
+  EADDRINUSE: "the port is in use",
+  EADDRNOTAVAIL: "it is not an address of this machine",
+  ENOTFOUND: "it is not an address of this machine",
+  EACCES: "permission denied",
+} as const;
+
 function cannotListen(address: string, where: string, cause: unknown): InputError {
-  const why = cause instanceof Error ? cause.message.split("\n", 1)[0] : String(cause);
-  const found = `"${address}", which cannot be listened on (${why})`;
+  const text = cause instanceof Error ? cause.message : String(cause);
+  const why = Object.entries(listenFaults).find(([errno]) => text.includes(errno))?.[1] ?? text.split("\n", 1)[0];
+  const found = `"${address}", which cannot be listened on: ${why}`;
   return new InputError({ where, found, allowed: "a free port on an address of this machine", cause });
 }
 
