@@ -13,6 +13,7 @@ export {
   runsFor,
 } from "./generation.js";
 export { chainDigest, hash64 } from "./hash64.js";
+export { lossUnit } from "./loss-unit.js";
 export { advanceMember, newMember } from "./member.js";
 export { advanceMembership, newMembership } from "./membership.js";
 export {

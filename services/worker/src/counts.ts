@@ -4,13 +4,12 @@
  * confusion matrix, classes x classes, [truth][predicted].
  */
 import type { BatchResult } from "@lockstep/engine";
-import type { Place } from "@lockstep/protocol";
+import { lossUnit, type Place } from "@lockstep/protocol";
 import { SampleHashSum } from "@lockstep/random";
 import type { SampledMicroBatch } from "./micro-batches.js";
 
 /** Places of the fields. */
 export const field = { samples: 0, correct: 1, loss: 2, notFinite: 3, sampleHash: 4, confusion: 5 } as const;
-const lossUnit = 2 ** 32;
 /** Larger sums would leave the 64-bit field; a loss of that size counts as not finite. */
 const lossMax = 2 ** 30;
 

@@ -1,11 +1,11 @@
 /** The worker's log lines about steps, aligned; docs/logs.md explains each column. */
-import { microBatchRange, type Place, type Run, type Timetable } from "@lockstep/protocol";
+import { lossUnit, microBatchRange, type Place, type Run, type Timetable } from "@lockstep/protocol";
 import type { PositionRecord } from "@lockstep/rpc";
 import type { SampledMicroBatch } from "./micro-batches.js";
 
 /** One line a step, at level debug. */
 export function stepLine(place: Place, runs: readonly Run[], record: PositionRecord): string {
-  const loss = Number(record.loss) / 2 ** 32 / record.samples;
+  const loss = Number(record.loss) / lossUnit / record.samples;
   const [wait = 0, compute = 0, reduce = 0, apply = 0] = record.phaseMs;
   return [
     `position ${pad(place.position, 6)}`,
