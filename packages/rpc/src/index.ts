@@ -69,7 +69,7 @@ export {
 } from "./gen/lockstep/v1/collective.js";
 export { Batch, BatchesRequest } from "./gen/lockstep/v1/data.js";
 
-export { type Address, formatAddress, isLoopback, parseAddress } from "./address.js";
+export { type Address, advertisedAddress, formatAddress, isLoopback, parseAddress, reachableHere } from "./address.js";
 export { decodeBatch, decodeFrame, encodeBatch, encodeFrame } from "./bulk.js";
 export { pullFrames } from "./bulk-client.js";
 export { AttachedStream } from "./attached-stream.js";
@@ -81,6 +81,16 @@ export { defaultListenAddress, startServer } from "./server.js";
 export { RpcError, Status } from "./status.js";
 export { duplexMethod, sendMessage, streamMethod, unaryMethod } from "./stream.js";
 export { bulkPieceBytes, messageBytesMax } from "./limits.js";
+export {
+  coordinatorEndMsMax,
+  coordinatorKillMs,
+  failedMsMax,
+  holdMsMax,
+  peerWaitMs,
+  pullMsMax,
+  sessionsMsMax,
+} from "./waits.js";
+export { Wakeups } from "./wakeups.js";
 export type { FrameSink, PullOptions } from "./bulk-client.js";
 export type { AttachedStreamOptions } from "./attached-stream.js";
 export type { CallLimits, UnaryMethod } from "./call.js";

@@ -9,6 +9,7 @@ import {
   type Frame,
   openClient,
   PeerServiceClient,
+  pullMsMax,
   readStream,
   RpcError,
   Status,
@@ -18,8 +19,6 @@ import { receiveArtifact } from "./store/artifacts.js";
 
 /** Names that a writer may publish: nothing else is written, wherever a name would point. */
 const artifactNames: readonly string[] = ["model.onnx", checkpointFiles.tensors, checkpointFiles.manifest];
-/** A slow link moves 1 MB/s; the largest models have a few hundred. */
-const pullDeadlineMs = 600_000;
 
 export interface Writer {
   readonly job: string;
@@ -46,7 +45,7 @@ export async function pullArtifacts(
       const request = { job: writer.job, name: artifact.name, offset: 0 };
       const what = `Pulling ${artifact.name} from ${writer.address}`;
       const open = (options: object) => client.artifact(request, options);
-      const frames = readStream<Frame>(open, { what, deadlineMs: pullDeadlineMs });
+      const frames = readStream<Frame>(open, { what, deadlineMs: pullMsMax });
       const path = join(folder, artifact.name);
       await receiveArtifact(path, artifact, payloads(frames, what));
       paths.push(path);

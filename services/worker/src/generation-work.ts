@@ -38,7 +38,6 @@ export class GenerationWork {
       firstPosition: plan.firstPosition,
       server: peers,
       token,
-      silenceMs: Math.max(silenceMsMin, 4 * training.assignment.patienceMs),
     });
     this.#microBatches = new MicroBatches({
       shards: plan.shards,
@@ -87,9 +86,6 @@ export class GenerationWork {
     this.#collective.close();
   }
 }
-
-/** A peer may be creating its sessions for the first step. */
-const silenceMsMin = 120_000;
 
 /** What every data-shard is asked for: one request, or two where the first position has runs of its own. */
 function batchRequests(training: Training, plan: Plan, rank: number): BatchesRequest[] {
