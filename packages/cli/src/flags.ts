@@ -128,7 +128,7 @@ export const specFlags: readonly SpecFlag[] = [
     "Cluster",
     "workers",
     "N",
-    "processes that compute; the weights do not depend on it (default 1)",
+    "processes that compute, at most one a micro-batch; weights do not depend on it (default 1)",
     number("cluster.workers"),
   ),
   specFlag(
