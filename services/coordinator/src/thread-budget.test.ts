@@ -7,7 +7,7 @@ const mebibyte = 2 ** 20;
 
 /** Samples of 1 MiB each, decoded. */
 function jobOf(cluster: object, samples: number): BudgetedJob {
-  const text = JSON.stringify({ version: 1, dataset: { path: "photos" }, cluster });
+  const text = JSON.stringify({ dataset: { path: "photos" }, cluster });
   const spec = parseJobSpec(text, { origin: "test", baseFolder: "/" });
   const imageSize = { height: 1_024, width: 1_024 };
   const dataset = { ...spec.dataset, format: "folder", imageSize, channels: 1 } as const;
@@ -33,7 +33,7 @@ describe("threads", () => {
   });
 
   test("are one at least for each process", () => {
-    const cluster = { workers: 3, dataShards: 3, threads: 1, cacheMiB: 16 };
+    const cluster = { workers: 2, dataShards: 3, threads: 1, cacheMiB: 16 };
     assert.deepEqual(threadBudget(jobOf(cluster, 1)), { worker: 1, dataShard: 1 });
     assert.deepEqual(threadBudget(jobOf(cluster, 1_000)), { worker: 1, dataShard: 1 });
   });
