@@ -93,8 +93,8 @@ export const mutants: readonly Mutant[] = [
   ),
   mutant(
     "collective: a member publishes before it has applied the position before",
-    collective("outgoing-frames"),
-    ["() => exchange.published !== undefined", "() => true"],
+    collective("all-reduce"),
+    ["?.exchange.published !== undefined", "?.exchange !== undefined"],
     {
       file: collective("owner-gate.test"),
       title: "a member without work is heard only when it reduces the position itself",
@@ -108,8 +108,8 @@ export const mutants: readonly Mutant[] = [
   ),
   mutant(
     "collective: a damaged frame is not noticed",
-    collective("position-exchange"),
-    ["crc32c(payload) !== frame.crc32c", "false"],
+    "packages/rpc/dist/bulk-client.js",
+    ["this.#checksum !== frame.crc32c", "false"],
     { file: collective("all-reduce.test"), title: "with a flipped bit are refused, naming the peer" },
   ),
   mutant(

@@ -1,8 +1,10 @@
 /**
  * The same two-hop exchange as @lockstep/collective over any pair of byte streams, as bare as it can be: no messages, no
- * checks, no tree; bytes in an agreed order, placed where they belong, summed piece by piece, published at once. What
+ * checks, no tree (but the same loop that adds); bytes in an agreed order, placed where they belong, summed piece by piece, published at once. What
  * the transport could give at best.
  */
+import { addInto } from "@lockstep/collective";
+
 const pieceBytes = 1 << 20;
 
 export interface PeerStream {
@@ -125,5 +127,5 @@ function bytesOf(vector: Float32Array, first: number, end: number): Uint8Array {
 
 function add(target: Float32Array, source: Uint8Array, offset: number): void {
   const values = new Float32Array(source.buffer, source.byteOffset + offset, target.length);
-  for (let at = 0; at < target.length; at++) target[at] = (target[at] as number) + (values[at] as number);
+  addInto(target, target, values);
 }

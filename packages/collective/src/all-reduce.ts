@@ -13,7 +13,7 @@
  * Retention (R9) without a message: a member that sends a partial of s+1 has applied s, so it has all that it needed of s.
  * When s+1 is reduced here, every member has sent one, so the vectors of s are free; those of s and s+1 stay.
  */
-import type { Frame, FrameSink } from "@lockstep/rpc";
+import { peerWaitMs, Wakeups, type Frame, type FrameSink } from "@lockstep/rpc";
 import type { Generation } from "./generation.js";
 import { framesFor } from "./outgoing-frames.js";
 import { PartialSums } from "./partials.js";
@@ -21,7 +21,6 @@ import { PeerError, pullFrom } from "./peer-client.js";
 import type { OutgoingStreams, PeerServer } from "./peer-server.js";
 import { PositionExchange, type PositionShape } from "./position-exchange.js";
 import { VectorPool } from "./vector-pool.js";
-import { Wakeups } from "./wakeups.js";
 
 export interface CollectiveOptions {
   readonly generation: Generation;
@@ -34,7 +33,7 @@ export interface CollectiveOptions {
   /** This member's listener; not needed when it is alone. */
   readonly server?: PeerServer;
   readonly token?: string | undefined;
-  /** A peer that sends nothing for this long while its part is missing is silent. Default 60 s. */
+  /** A peer that sends nothing for this long while its part is missing is silent. Default peerWaitMs. */
   readonly silenceMs?: number;
 }
 
@@ -61,11 +60,13 @@ export class Collective implements OutgoingStreams {
   readonly #pool = new VectorPool();
   /** The position being reduced and the one before it, whose frames a slow peer may still be pulling. */
   readonly #positions = new Map<number, OpenPosition>();
-  readonly #begun = new Wakeups();
+  /** Woken when a position begins, and when its partials are known. */
+  readonly #progress = new Wakeups();
   readonly #close = new AbortController();
   /** Peers that are lost, by rank. */
   readonly #faults = new Map<number, PeerError>();
   #nextPosition: number;
+  #oldestHeld = 0;
   #current: OpenPosition | undefined;
   #closed: Error | undefined;
   readonly #silenceTimer: NodeJS.Timeout | undefined;
@@ -82,7 +83,7 @@ export class Collective implements OutgoingStreams {
     if (this.ranks === 1) return;
     if (options.server === undefined) throw new Error("a collective of more than one member needs its PeerServer");
     options.server.offer(this);
-    const silenceMs = options.silenceMs ?? 60_000;
+    const silenceMs = options.silenceMs ?? peerWaitMs;
     this.#silenceTimer = setInterval(() => this.#checkSilence(silenceMs), silenceMs).unref();
     for (const [rank, address] of options.addresses.entries()) {
       if (rank !== options.rank) void this.#pull({ rank, address });
@@ -110,7 +111,7 @@ export class Collective implements OutgoingStreams {
     this.#current = { exchange, partials };
     this.#positions.set(shape.position, this.#current);
     this.#nextPosition++;
-    this.#begun.wake();
+    this.#progress.wake();
     return partials;
   }
 
@@ -124,6 +125,9 @@ export class Collective implements OutgoingStreams {
     signal.throwIfAborted();
     const { exchange } = current;
     exchange.publish(partials);
+    this.#progress.wake();
+    if (exchange.hops === 2) await sentFirst(); // or peers would wait while this member sums what it has of theirs
+    exchange.sumArrived();
     await this.#untilComplete(exchange, signal);
     this.#releaseBefore(partials.position);
     return { position: partials.position, microBatches: partials.microBatches, ...exchange.result };
@@ -140,7 +144,8 @@ export class Collective implements OutgoingStreams {
 
   async *framesTo(to: number, firstPosition: number, signal: AbortSignal): AsyncGenerator<Frame, void, undefined> {
     for (let position = firstPosition; ; position++) {
-      await this.#begun.until(() => position < this.#nextPosition, signal);
+      const published = () => this.#positions.get(position)?.exchange.published !== undefined;
+      if (!published()) await this.#progress.until(() => published() || position < this.#oldestHeld, signal);
       const open = this.#positions.get(position);
       if (open === undefined) throw new Error(`frames of position ${position} are no longer held`);
       yield* framesFor(to, this.#options.rank, open.exchange, this.generation, signal);
@@ -171,7 +176,7 @@ export class Collective implements OutgoingStreams {
   #place(from: number, frame: Frame, payloadBytes: number): Uint8Array | undefined | Promise<Uint8Array | undefined> {
     if (this.#isCurrent(frame)) return this.#current?.exchange.place(from, frame, payloadBytes);
     if (frame.position < this.#nextPosition) return undefined; // comes again, after a stream was re-opened
-    return this.#begun
+    return this.#progress
       .until(() => frame.position < this.#nextPosition, this.#close.signal)
       .then(() => this.#current?.exchange.place(from, frame, payloadBytes));
   }
@@ -223,5 +228,11 @@ export class Collective implements OutgoingStreams {
       open.exchange.release();
       this.#positions.delete(held);
     }
+    this.#oldestHeld = position;
   }
+}
+
+/** Resolves when what was woken before has been written to its socket. */
+function sentFirst(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }

@@ -10,7 +10,8 @@ const noBytes = new Uint8Array(0);
 
 /**
  * Everything that rank `to` needs from rank `own` for one position: the partials of its range, piece after piece, then
- * the own reduced segment, each piece as soon as it is summed. A later call gives the same frames again.
+ * the own reduced segment, each piece as soon as it is summed. For a published position; a later call gives the same
+ * frames again.
  */
 export async function* framesFor(
   to: number,
@@ -19,8 +20,6 @@ export async function* framesFor(
   generation: Generation,
   signal: AbortSignal,
 ): AsyncGenerator<Frame, void, undefined> {
-  const published = () => exchange.published !== undefined;
-  if (!published()) await exchange.changes.until(published, signal);
   const header = headerOf(exchange, generation);
   const partials = exchange.published ?? [];
   if (partials.length === 0) yield { ...header, kind: FrameKind.PARTIAL };

@@ -92,7 +92,7 @@ function checkFrame(frame: Frame, generation: Generation, peer: { rank: number; 
 
 function faultOf(thrown: unknown): PeerFault {
   if (thrown instanceof PeerError) return thrown.fault;
-  if (!(thrown instanceof RpcError)) return "wrong";
+  if (!(thrown instanceof RpcError) || thrown.code === Status.DATA_LOSS) return "wrong";
   const final: readonly Status[] = [Status.FAILED_PRECONDITION, Status.UNAUTHENTICATED, Status.INVALID_ARGUMENT];
   return final.includes(thrown.code) ? "refused" : "lost";
 }

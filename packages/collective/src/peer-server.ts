@@ -3,7 +3,9 @@ import { compareBallots, formatBallot, noBallot, type Ballot } from "@lockstep/p
 import {
   RpcError,
   Status,
+  Wakeups,
   peerService,
+  peerWaitMs,
   streamMethod,
   unaryMethod,
   type ArtifactRequest,
@@ -15,7 +17,6 @@ import {
   type StateRequest,
 } from "@lockstep/rpc";
 import type { Generation } from "./generation.js";
-import { Wakeups } from "./wakeups.js";
 
 /** What the worker itself answers; both throw RpcError (FAILED_PRECONDITION, NOT_FOUND) for what they do not have. */
 export interface PeerAnswers {
@@ -28,7 +29,7 @@ export interface PeerServerOptions {
   /** This worker's uuid, answered to a probe. */
   readonly worker: string;
   readonly answers: PeerAnswers;
-  /** How long a call of a newer generation waits for this worker's own plan. Default 30 s. */
+  /** How long a call of a newer generation waits for this worker's own plan. Default peerWaitMs. */
   readonly planWaitMs?: number;
 }
 
@@ -111,7 +112,7 @@ export class PeerServer {
     const arrived = () =>
       compareBallots(wanted, this.#promised) < 0 ||
       (this.#current !== undefined && compareBallots(this.#current.generation.ballot, wanted) >= 0);
-    const waitMs = this.#options.planWaitMs ?? 30_000;
+    const waitMs = this.#options.planWaitMs ?? peerWaitMs;
     const deadline = new AbortController();
     const timer = setTimeout(() => {
       const sentence = `This worker has no plan of generation ${formatBallot(wanted)} after ${waitMs} ms.`;

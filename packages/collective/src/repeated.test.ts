@@ -20,6 +20,7 @@ test("a partial that comes three times before the others is counted once", () =>
   const own = new PartialSums({ ...shape, runs: shape.runs[0] ?? [], pool });
   own.add(0, Float32Array.of(1), BigUint64Array.of(1n));
   exchange.publish(own);
+  exchange.sumArrived();
   const send = (nodeFirst: number, nodeEnd: number, value: number, count: bigint) => {
     const payload = new Uint8Array(Float32Array.of(value).buffer);
     const frame: Frame = {

@@ -6,6 +6,7 @@ import { connect, constants, type ClientHttp2Session, type ClientHttp2Stream } f
 import type { StatusObject } from "@grpc/grpc-js";
 import { formatAddress, parseAddress } from "./address.js";
 import { payloadTag } from "./bulk.js";
+import { crc32c } from "./crc32c.js";
 import { Frame } from "./gen/lockstep/v1/collective.js";
 import { prefixBytes, readPrefix, statusFrom, writePrefix } from "./grpc-wire.js";
 import { flowControlWindowBytes } from "./limits.js";
@@ -18,7 +19,7 @@ export interface FrameSink {
    * it. While a promise is pending nothing is read, which holds the sender back.
    */
   place(frame: Frame, payloadBytes: number): Uint8Array | undefined | Promise<Uint8Array | undefined>;
-  /** The payload of the frame last placed is there; `payload` is what place returned. */
+  /** The payload of the frame last placed is there, undamaged (CRC32C); `payload` is what place returned. */
   placed(frame: Frame, payload: Uint8Array | undefined): void;
 }
 
@@ -37,8 +38,8 @@ export interface PullOptions {
 
 /**
  * Resolves when the sender ends the stream.
- * @throws RpcError or InputError for its status, UNAVAILABLE when the connection is lost; what the sink throws; the
- * signal's reason when aborted.
+ * @throws RpcError or InputError for its status, UNAVAILABLE when the connection is lost, DATA_LOSS for a damaged frame;
+ * what the sink throws; the signal's reason when aborted.
  */
 export async function pullFrames(options: PullOptions, sink: FrameSink): Promise<void> {
   options.signal.throwIfAborted();
@@ -103,6 +104,9 @@ function prefixed(request: Uint8Array): Buffer {
   return message;
 }
 
+/** The checksum is taken of this much at a time, while the bytes are still in the processor's second cache. */
+const checkedBytes = 128 * 1024;
+
 /** Cuts the bytes of a stream into frames. */
 class FrameReader {
   readonly #stream: ClientHttp2Stream;
@@ -115,6 +119,9 @@ class FrameReader {
   #payload: Uint8Array | undefined;
   #payloadBytes = 0;
   #payloadAt = 0;
+  /** CRC32C of the payload up to #checkedAt. */
+  #checksum = 0;
+  #checkedAt = 0;
   /** What the sink makes us wait for. */
   #waiting: Promise<void> | undefined;
 
@@ -178,6 +185,8 @@ class FrameReader {
     this.#payload = payload;
     this.#payloadBytes = head.payloadBytes;
     this.#payloadAt = 0;
+    this.#checksum = 0;
+    this.#checkedAt = 0;
     if (head.payloadBytes === 0) this.#sink.placed(head.frame, payload);
     else this.#frame = head.frame;
   }
@@ -188,12 +197,22 @@ class FrameReader {
     const fits = chunk.byteLength <= missing ? chunk : chunk.subarray(0, missing);
     this.#payload?.set(fits, this.#payloadAt);
     this.#payloadAt += fits.byteLength;
-    if (this.#payloadAt === this.#payloadBytes) {
+    const whole = this.#payloadAt === this.#payloadBytes;
+    if (whole || this.#payloadAt - this.#checkedAt >= checkedBytes) this.#check();
+    if (whole) {
       const frame = this.#frame as Frame;
       this.#frame = undefined;
+      if (this.#payload !== undefined && this.#checksum !== frame.crc32c) throw damaged(frame, this.#checksum);
       this.#sink.placed(frame, this.#payload);
     }
     return chunk.subarray(fits.byteLength);
+  }
+
+  /** Takes the checksum as far as the payload has come. */
+  #check(): void {
+    if (this.#payload === undefined) return;
+    this.#checksum = crc32c(this.#payload.subarray(this.#checkedAt, this.#payloadAt), this.#checksum);
+    this.#checkedAt = this.#payloadAt;
   }
 
   /** The next head, if it is whole with this chunk; gathers the chunk otherwise. */
@@ -216,6 +235,11 @@ class FrameReader {
     this.#gathered = bytes;
     return this.#gathering.subarray(0, bytes);
   }
+}
+
+function damaged(frame: Frame, found: number): RpcError {
+  const sums = `its CRC32C is ${found.toString(16)}, not ${frame.crc32c.toString(16)}`;
+  return new RpcError(Status.DATA_LOSS, `a damaged frame: ${sums} (faulty memory or network?)`);
 }
 
 /** A frame without its payload. */

@@ -15,10 +15,11 @@ import { Metadata, type MethodDefinition, type StatusObject } from "@grpc/grpc-j
 import type { Address } from "./address.js";
 import type { MessageParts } from "./bulk.js";
 import { prefixBytes, readPrefix, statusTrailers, timeoutMs, writePrefix } from "./grpc-wire.js";
-import { keepaliveMs } from "./limits.js";
+import { keepaliveMs, sendQueueBytesMax } from "./limits.js";
 import { RpcError, Status, statusOf } from "./status.js";
-import { answerBehind, callerGone, drained, type Answer, type CallContext } from "./stream.js";
+import { answerBehind, callerGone, type Answer, type CallContext } from "./stream.js";
 import type { ServedService } from "./server.js";
+import { Wakeups } from "./wakeups.js";
 import { missingToken, tokenMatches, tokenMetadataKey } from "./token.js";
 
 /** A method definition that can give a message in parts. */
@@ -100,6 +101,8 @@ class BulkCall {
   readonly #stream: ServerHttp2Stream;
   readonly #headers: IncomingHttpHeaders;
   readonly #abort = new AbortController();
+  readonly #sent = new Wakeups();
+  #queuedBytes = 0;
   #ended = false;
 
   constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders) {
@@ -167,10 +170,16 @@ class BulkCall {
     this.#abort.signal.throwIfAborted();
     this.#begin();
     stream.cork(); // head and payload leave together
-    let room = stream.write(head);
-    if (payload.byteLength > 0) room = stream.write(payload);
+    if (payload.byteLength > 0) stream.write(head);
+    const last = payload.byteLength > 0 ? payload : head;
+    this.#queuedBytes += last.byteLength;
+    stream.write(last, () => {
+      this.#queuedBytes -= last.byteLength;
+      this.#sent.wake();
+    });
     stream.uncork();
-    return room ? undefined : drained(stream, this.#abort.signal);
+    const room = () => this.#queuedBytes < sendQueueBytesMax;
+    return room() ? undefined : this.#sent.until(room, this.#abort.signal);
   }
 
   #begin(): void {

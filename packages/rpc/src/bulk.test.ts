@@ -5,6 +5,7 @@ import { describe, test } from "node:test";
 import { Server, ServerCredentials, type UntypedServiceImplementation } from "@grpc/grpc-js";
 import { pullFrames, type FrameSink } from "./bulk-client.js";
 import { decodeBatch, decodeFrame, encodeBatch, encodeFrame, frameParts } from "./bulk.js";
+import { crc32c } from "./crc32c.js";
 import { ExchangeRequest, Frame, FrameKind } from "./gen/lockstep/v1/collective.js";
 import { Batch } from "./gen/lockstep/v1/data.js";
 import { startServer } from "./server.js";
@@ -129,7 +130,10 @@ const pull = (address: string, sink: FrameSink, over: { token?: string; signal?:
 describe("a pull of frames", () => {
   const sent = (() => {
     const draw = draws(2);
-    return Array.from({ length: 60 }, () => randomFrame(draw));
+    return Array.from({ length: 60 }, () => {
+      const frame = randomFrame(draw);
+      return { ...frame, crc32c: crc32c(frame.payload) };
+    });
   })();
 
   test("places every payload, from our server", async () => {
@@ -189,6 +193,19 @@ describe("a pull of frames", () => {
     await pull(relay.address, sink);
     assert.deepEqual(frames, sent.slice(0, 8));
     relay.close();
+    await server.stop(0);
+  });
+
+  test("refuses a damaged payload, and hands over none", async () => {
+    const payload = new Uint8Array(300_000);
+    const server = await bulkPeer(async function* () {
+      yield Frame.create({ payload, crc32c: crc32c(payload) });
+      yield Frame.create({ payload, crc32c: (crc32c(payload) ^ 1) >>> 0 });
+    });
+    const { sink, frames } = collector();
+    const refused = (error: unknown) => error instanceof RpcError && error.code === Status.DATA_LOSS;
+    await assert.rejects(pull(server.address, sink), refused);
+    assert.equal(frames.length, 1);
     await server.stop(0);
   });
 

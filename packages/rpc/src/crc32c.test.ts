@@ -51,3 +51,10 @@ test("one flipped bit anywhere in a long input changes it", () => {
     bytes[at] = whole;
   }
 });
+
+test("goes on from the checksum of the bytes before", () => {
+  const bytes = bytesOf(60_000, 3);
+  for (const cut of [0, 1, 5_000, 8_192, 30_001, 51_808, 59_999, 60_000]) {
+    assert.equal(crc32c(bytes.subarray(cut), crc32c(bytes.subarray(0, cut))), crc32c(bytes), `cut at ${cut}`);
+  }
+});

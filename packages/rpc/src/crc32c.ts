@@ -41,15 +41,15 @@ const { memory, fold } = instantiate();
 /** Slicing-by-8 tables: tables[256 k + byte] = checksum of that byte followed by k zero bytes. */
 const tables = makeTables();
 
-/** Checksum of `bytes`, 0..2^32-1. */
-export function crc32c(bytes: Uint8Array): number {
-  if (bytes.length < foldedBytesMin) return ~sliceBy8(bytes, -1) >>> 0;
+/** Checksum of `bytes`, 0..2^32-1, or of all bytes when `before` is the checksum of those that precede them. */
+export function crc32c(bytes: Uint8Array, before = 0): number {
+  if (bytes.length < foldedBytesMin) return ~sliceBy8(bytes, ~before) >>> 0;
   const folded = Math.floor((bytes.length - remainderBytes) / turnBytes) * turnBytes;
   memory.fill(0, 0, blockAt);
   for (let at = 0; at < folded; at += blockBytes) {
     const length = Math.min(blockBytes, folded - at);
     memory.set(bytes.subarray(at, at + length), blockAt);
-    if (at === 0) for (let k = 0; k < 4; k++) memory[blockAt + k] = (memory[blockAt + k] as number) ^ 0xff;
+    if (at === 0) addToFirstWord(~before);
     fold(blockAt, blockAt + length, 0);
     memory.copyWithin(blockAt - stateBytes, blockAt + length - stateBytes, blockAt + length);
   }
@@ -59,6 +59,11 @@ export function crc32c(bytes: Uint8Array): number {
   memory.set(bytes.subarray(folded), endAt);
   fold(endAt, endAt + remainderBytes, blockAt - endAt);
   return ~sliceBy8(memory.subarray(endAt, end), 0) >>> 0;
+}
+
+/** The state before a message is added to its first 32 bits. */
+function addToFirstWord(state: number): void {
+  for (let k = 0; k < 4; k++) memory[blockAt + k] = (memory[blockAt + k] as number) ^ ((state >>> (8 * k)) & 255);
 }
 
 function sliceBy8(bytes: Uint8Array, before: number): number {

@@ -2,7 +2,7 @@
 
 /**
  * Largest message that a server or client takes. Bulk pieces are at most bulkPieceBytes and a job spec at most 1 MiB; the
- * largest honest message is a heartbeat with a confusion matrix of 1,000 classes (8 MB).
+ * largest honest message is a frame with the counts of an evaluation position of 1,000 classes (8 MB).
  */
 export const messageBytesMax = 16 * 1024 * 1024;
 
@@ -11,6 +11,12 @@ export const messageBytesMax = 16 * 1024 * 1024;
  * 4 MiB the buffers leave the cache and the receiver starts later.
  */
 export const bulkPieceBytes = 1024 * 1024;
+
+/**
+ * What a server stream queues before it asks its service for more: the next piece is made while the last one is sent,
+ * or the socket runs dry in between.
+ */
+export const sendQueueBytesMax = 2 * 1024 * 1024;
 
 /**
  * HTTP/2 window of a connection and of each stream, as the receiver grants it. Node's default of 64 KiB makes a sender

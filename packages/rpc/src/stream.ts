@@ -67,8 +67,8 @@ export function unaryMethod<Request, Reply>(
 }
 
 /**
- * A method that streams what `answer` yields; the next message is asked for when there is room for it. The bytes of a
- * yielded message's payload must stay as they are until the stream has moved two messages on.
+ * A method that streams what `answer` yields; the next message is asked for when there is room for it. The payload of
+ * a yielded message is sent from where it lies, some time after: its bytes must not change any more.
  */
 export function streamMethod<Request, Message>(
   answer: Answer<Request, Message>,

@@ -266,6 +266,7 @@ export interface ShardHello {
 }
 
 export interface ShardHeartbeat {
+  /** samples decoded and served: stands still while the data-shard is stuck, or has nothing to do */
   progress: number;
   samplesServed: number;
   cacheBytes: number;
