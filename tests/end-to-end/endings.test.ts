@@ -86,9 +86,11 @@ describe("a run", () => {
       process.kill(await processOf(run, `${service}/dist/main.js`), "SIGKILL");
       const ending = await run.training.ended;
       assert.equal(ending.exitCode, 3);
-      const message = String(ending.last("error")?.["message"]);
-      assert.match(message, new RegExp(`${service}-\\d`));
-      assert.match(message, /\d\d:\d\d:\d\d\.\d+ info/, "lines of its log");
+      const { message, lastLines } = ending.last("error") as { message?: string; lastLines?: string[] };
+      assert.match(message ?? "", new RegExp(`^${service}-\\d ended with SIGKILL \\(log: .*\\.log\\)$`));
+      assert.match(lastLines?.join("\n") ?? "", new RegExp(`\\d\\d:\\d\\d:\\d\\d\\.\\d+ info +${service}-\\d`));
+      const told = [`lockstep: ${message}`, ...(lastLines ?? []).map((line) => `  ${line}`), ""].join("\n");
+      assert.ok(ending.standardError.endsWith(told), ending.standardError);
       await assertSaved(run, ending);
       await gone(run.processes, goneMs);
     });

@@ -7,7 +7,7 @@ import { drawImageFolder } from "../images.js";
 
 const model = ["--model", "simple-cnn", "--image-size", "16", "--epochs", "1", "--batch-size", "16"];
 
-test("IPv6, a join token, every address, a proxy that is not there: the same weights", async (t) => {
+test("IPv6, a join token, every address, an advertised one that leads elsewhere, a proxy that is not there: the same weights", async (t) => {
   const folder = await temporaryFolder(t);
   await drawImageFolder(join(folder, "animals"), { classes: ["ant", "bee"], imagesPerClass: 20 });
   const train = (flags: string[], environment: Record<string, string> = {}) =>
@@ -24,7 +24,10 @@ test("IPv6, a join token, every address, a proxy that is not there: the same wei
     http_proxy: "http://127.0.0.1:9",
     grpc_proxy: "http://127.0.0.1:9",
   };
-  const open = await train(["--listen", "0.0.0.0:0"], { ...proxy, LOCKSTEP_TOKEN: "secret" });
+  const open = await train(["--listen", "0.0.0.0:0", "--advertise", "elsewhere.invalid:0"], {
+    ...proxy,
+    LOCKSTEP_TOKEN: "secret",
+  });
   const ipv6 = await train(["--listen", "[::1]:0"]);
   for (const ending of [open, ipv6]) {
     assert.equal(ending.exitCode, 0, ending.standardError);

@@ -33,13 +33,17 @@ function print(text: string): number {
   return exitCodes.done;
 }
 
-/** One sentence on standard error; with --json also as the event that scripts read. Stacks only where asked for. */
+/**
+ * One sentence on standard error, and the last lines of a process that ended unasked; with --json also as the event that
+ * scripts read. Stacks only where asked for.
+ */
 function report(thrown: unknown, json: boolean): number {
   const exitCode = exitCodeOf(thrown);
   const message = sentenceOf(thrown);
-  const told = thrown instanceof CommandFailure && thrown.told;
-  if (json && !told) process.stdout.write(`${JSON.stringify({ type: "error", message, exitCode })}\n`);
+  const told = thrown instanceof CommandFailure ? thrown.told : undefined;
+  if (json && told === undefined) process.stdout.write(`${JSON.stringify({ type: "error", message, exitCode })}\n`);
   process.stderr.write(`lockstep: ${printable(message)}\n`);
+  for (const line of told?.lastLines ?? []) process.stderr.write(`  ${printable(line)}\n`);
   if (process.env["LOCKSTEP_DEBUG"] === "1" && thrown instanceof Error) process.stderr.write(`${thrown.stack ?? ""}\n`);
   return exitCode;
 }

@@ -1,6 +1,6 @@
 /** What a command's end means to scripts; docs/exit-codes.md explains each. */
 import { RpcError, Status } from "@lockstep/client";
-import { InputError } from "@lockstep/spec";
+import { type ErrorEvent, InputError } from "@lockstep/spec";
 
 export const exitCodes = {
   done: 0,
@@ -19,10 +19,10 @@ export const exitCodes = {
 /** An ending with one sentence for people and a code for scripts. */
 export class CommandFailure extends Error {
   readonly exitCode: number;
-  /** Whether an event of the job has told it already. */
-  readonly told: boolean;
+  /** The event of the job that has told it already. */
+  readonly told: ErrorEvent | undefined;
 
-  constructor(sentence: string, exitCode: number, cause?: unknown, told = false) {
+  constructor(sentence: string, exitCode: number, cause?: unknown, told?: ErrorEvent) {
     super(sentence, { cause });
     this.name = "CommandFailure";
     this.exitCode = exitCode;

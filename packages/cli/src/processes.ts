@@ -18,10 +18,8 @@ const endMsMax = 10_000;
 const linesKept = 40;
 
 export interface CoordinatorOptions {
-  /** Absolute. */
+  /** Absolute. Its store is there too. */
   readonly runsFolder: string;
-  /** Absolute. */
-  readonly store: string;
   readonly listen?: string | undefined;
   readonly advertise?: string | undefined;
 }
@@ -72,12 +70,11 @@ function coordinatorProgram(): string {
 }
 
 function coordinatorFlags(options: CoordinatorOptions): string[] {
-  const { listen = "127.0.0.1:0", advertise, runsFolder, store } = options;
+  const { listen = "127.0.0.1:0", advertise, runsFolder } = options;
   return [
     `--listen=${listen}`,
     ...(advertise === undefined ? [] : [`--advertise=${advertise}`]),
     `--runs-folder=${runsFolder}`,
-    `--store=${store}`,
     "--launcher=local",
     "--exit-with-parent",
   ];

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { type RunningCoordinator, startCoordinator } from "./processes.js";
 
-/** The coordinator's SQLite file, beside the runs. */
+/** The coordinator's SQLite file, beside the runs; other commands at work there have theirs, coordinator-2.sqlite. */
 const storeName = "coordinator.sqlite";
 
 export interface CoordinatorSession {
@@ -28,20 +28,17 @@ export async function openSession(options: SessionOptions): Promise<CoordinatorS
   const store = join(options.runsFolder, storeName);
   const isNew = !existsSync(store);
   const clean = async () => (isNew ? await removeUnusedStore(store) : undefined);
-  return await open({ ...options, store }, clean);
+  return await open(options, clean);
 }
 
 /** One that writes nothing that stays. @throws CommandFailure when the coordinator does not start */
 export async function openTransientSession(): Promise<CoordinatorSession> {
   const runsFolder = await mkdtemp(join(tmpdir(), "lockstep-"));
   const clean = () => rm(runsFolder, { recursive: true, force: true, maxRetries: 3 });
-  return await open({ runsFolder, store: join(runsFolder, storeName) }, clean);
+  return await open({ runsFolder }, clean);
 }
 
-async function open(
-  options: SessionOptions & { store: string },
-  clean: () => Promise<void>,
-): Promise<CoordinatorSession> {
+async function open(options: SessionOptions, clean: () => Promise<void>): Promise<CoordinatorSession> {
   let coordinator: RunningCoordinator;
   try {
     coordinator = await startCoordinator(options);
@@ -63,7 +60,7 @@ async function removeUnusedStore(store: string): Promise<void> {
   const folder = dirname(store);
   if (!existsSync(folder)) return;
   const beside = await readdir(folder);
-  if (!beside.every((name) => name.startsWith(storeName))) return;
+  if (!beside.every((name) => name.startsWith(storeName))) return; // a run, or the store of another command
   for (const name of beside) await rm(join(folder, name), { force: true });
   await rmdir(folder);
 }

@@ -43,14 +43,14 @@ export interface AccountingOptions {
 const lossUnit = 2 ** 32;
 const hashMask = (1n << 64n) - 1n;
 const progressEveryMs = 250;
-/** Positions back that a late report is compared with; members of one generation differ by one. */
+/** Positions back that a late report is compared with: a worker that attaches again repeats what it had not yet delivered. */
 const comparedMax = 10_000;
 
 export class Accounting {
   readonly #options: AccountingOptions;
   /** Reported, but positions before them are not: by position. */
   readonly #waiting = new Map<number, PositionRecord>();
-  /** Counted: what a second report is compared with. */
+  /** Counted or waiting: what a second report is compared with, some 200 characters each. */
   readonly #seen = new Map<number, string>();
   readonly #epochHashes: bigint[] = [];
   #sums: PhaseSums;
@@ -70,6 +70,14 @@ export class Accounting {
   /** The last position that was counted; all before it were too. */
   get counted(): number {
     return this.#next - 1;
+  }
+
+  /** A sentence on the positions up to `position` that are not counted, though they were applied; undefined: there are none. */
+  untoldUpTo(position: number): string | undefined {
+    if (this.counted >= position) return undefined;
+    const first = this.counted + 1;
+    const which = first === position ? `position ${position}` : `positions ${first} to ${position}`;
+    return `no worker has told what it did at ${which}: the figures are incomplete, and so is the check of the samples`;
   }
 
   /**
@@ -225,10 +233,11 @@ export class Accounting {
   }
 }
 
-/** Everything but timings (R6). */
+/** Everything but timings (R6); of the confusion matrix, which has up to a million cells, a hash. */
 function deterministicPart(record: PositionRecord): string {
   const { samples, correct, loss, notFinite, sampleHash, learningRate, confusion, chain } = record;
-  return [samples, correct, loss, notFinite, sampleHash, learningRate, chain, ...confusion].join(" ");
+  const cells = createHash("sha256").update(BigUint64Array.from(confusion)).digest("hex").slice(0, 32);
+  return [samples, correct, loss, notFinite, sampleHash, learningRate, chain, cells].join(" ");
 }
 
 function lossOf(sums: PhaseSums): number {

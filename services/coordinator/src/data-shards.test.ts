@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { getEventListeners } from "node:events";
 import { describe, test } from "node:test";
 import { makeShardMap } from "@lockstep/dataset";
 import { RpcError, ShardAssignment, ShardHello, type ShardMessage, type ShardOrder } from "@lockstep/rpc";
@@ -66,6 +67,7 @@ function newShards(changes: Partial<DataShardsOptions> = {}) {
     strict: true,
     assignment: ShardAssignment.fromPartial({ job: "job" }),
     silenceMs: 1_000,
+    measureMs: 5_000,
     now: () => clock.ms,
     processOf: (processId) => ({ name: `data-shard-${processId}`, order: processId }),
     failed: (sentence) => failures.push(sentence),
@@ -158,12 +160,39 @@ describe("the data-shards of a job", () => {
     await stream.end();
   });
 
-  test("waiting ends when the job does", async () => {
+  test("measuring fails when no further image is decoded for long, however alive the data-shard is", async () => {
+    const { shards, clock, failures } = newShards({ count: 1, silenceMs: 1_000_000 });
+    const stream = new Stream(shards, 1);
+    const beat = async (ms: number, progress: number): Promise<void> => {
+      clock.ms = ms;
+      stream.say({
+        $case: "heartbeat",
+        value: { progress, samplesServed: 0, cacheBytes: 0, cacheHits: 0, cacheMisses: 0 },
+      });
+      await settled();
+      shards.tick();
+    };
+    stream.say({ $case: "ready", value: {} });
+    await shards.ready(never);
+    await beat(60_000, 0); // nothing is asked for yet
+    const sums = shards.measure(4, never);
+    await beat(64_000, 1);
+    await beat(68_900, 1);
+    assert.deepEqual(failures, []);
+    await beat(69_000, 1);
+    assert.deepEqual(failures, ["data-shard-1 has not decoded a further image for 5 s"]);
+    stream.say(measured(1));
+    await sums;
+    await stream.end();
+  });
+
+  test("waiting ends when the job does, and leaves nothing on its signal", async () => {
     const { shards } = newShards();
     const stopped = new AbortController();
     const ready = shards.ready(stopped.signal);
     stopped.abort(new Error("cancelled"));
     await assert.rejects(ready, /cancelled/);
+    assert.equal(getEventListeners(stopped.signal, "abort").length, 0);
   });
 
   test("another decoder or build is refused, and more than the job wants", async () => {

@@ -27,6 +27,9 @@ interface Shard {
   ready: boolean;
   /** Asked for and not answered yet. */
   measuring: Measure | undefined;
+  /** Samples decoded and served, as it last said, and when that last grew. */
+  progress: number;
+  progressMs: number;
   measured: Measured | undefined;
 }
 
@@ -37,6 +40,8 @@ export interface DataShardsOptions {
   readonly assignment: ShardAssignment;
   /** Silence for so long counts as failure. */
   readonly silenceMs: number;
+  /** So long without a further sample while pixels are measured counts as failure. */
+  readonly measureMs: number;
   /** Milliseconds of a steady clock. */
   now(): number;
   /** The process as the launcher started it, "data-shard-2" and its number among them; undefined: started elsewhere. */
@@ -81,6 +86,7 @@ export class DataShards {
     for (const [k, shard] of shards.entries()) {
       const boundary = (part: number) => Math.floor((trainSamples * part) / shards.length);
       shard.measuring = { first: boundary(k), end: boundary(k + 1) };
+      shard.progressMs = this.#options.now();
       this.#send(shard, { order: { $case: "measure", value: shard.measuring } });
     }
     await this.#until(() => shards.every((each) => each.measured !== undefined), signal);
@@ -97,13 +103,16 @@ export class DataShards {
     return this.#map;
   }
 
-  /** A process that is alive and says nothing would let its workers wait for ever. */
+  /** A process that is alive and says nothing, or reads from a disk that hangs, would let the job wait for ever. */
   tick(): void {
     const options = this.#options;
     for (const shard of this.#shards.values()) {
       const silentMs = options.now() - shard.heardMs;
       if (silentMs >= options.silenceMs)
         options.failed(`${shard.name} has been silent for ${Math.round(silentMs / 1000)} s`);
+      const stuckMs = options.now() - shard.progressMs;
+      if (shard.measuring !== undefined && stuckMs >= options.measureMs)
+        options.failed(`${shard.name} has not decoded a further image for ${Math.round(stuckMs / 1000)} s`);
     }
   }
 
@@ -134,8 +143,9 @@ export class DataShards {
       name: `data-shard ${id.slice(0, 8)}`,
       order: count,
     };
-    const state = { heardMs: this.#options.now(), ready: false, measuring: undefined, measured: undefined };
-    const shard: Shard = { id, name, order, address, send, ...state };
+    const now = this.#options.now();
+    const state = { ready: false, measuring: undefined, measured: undefined, progress: 0 };
+    const shard: Shard = { id, name, order, address, send, heardMs: now, progressMs: now, ...state };
     this.#shards.set(id, shard);
     return shard;
   }
@@ -143,6 +153,9 @@ export class DataShards {
   #hear(shard: Shard, message: NonNullable<ShardMessage["message"]>): void {
     switch (message.$case) {
       case "heartbeat":
+        if (message.value.progress === shard.progress) return;
+        shard.progress = message.value.progress;
+        shard.progressMs = this.#options.now();
         return;
       case "ready":
         shard.ready = true;
@@ -174,8 +187,12 @@ export class DataShards {
     while (!holds()) {
       signal.throwIfAborted();
       await new Promise<void>((resolve) => {
-        this.#changed = resolve;
-        signal.addEventListener("abort", () => resolve(), { once: true });
+        const wake = (): void => {
+          signal.removeEventListener("abort", wake);
+          resolve();
+        };
+        this.#changed = wake;
+        signal.addEventListener("abort", wake, { once: true });
       });
     }
     signal.throwIfAborted();

@@ -68,9 +68,10 @@ function describeSteps(timetable: Timetable): string {
   ].join("\n");
 }
 
-function describePlan({ spec, timetable }: Outline): string {
+function describePlan(outline: Outline): string {
+  const { spec, timetable } = outline;
   const { workers } = spec.cluster;
-  const budget = threadBudget(spec.cluster);
+  const budget = threadBudget(outline);
   const rows = dealRuns(timetable.microBatches, workers).map((run, rank) => {
     const partials = maximalSubtrees([run], timetable.microBatches).map((each) => `[${each.first}, ${each.end})`);
     return [`worker-${rank + 1}`, `[${run.first}, ${run.end})`, partials.join(" ")];
@@ -79,7 +80,8 @@ function describePlan({ spec, timetable }: Outline): string {
   return `Plan      ${budget.worker} compute threads a worker, ${budget.dataShard} decode threads a data-shard\n${table}`;
 }
 
-function describeShards({ shards, source }: Outline): string {
+function describeShards(outline: Outline): string {
+  const { shards, source } = outline;
   const blocks = shards.owners.length / shards.ownersPerBlock;
   const rows = samplesPerShard(shards, source.labels.length).map((samples, shard) => {
     const second = Array.from({ length: blocks }, (_, block) => shards.owners[block * shards.ownersPerBlock + 1]);
@@ -93,8 +95,27 @@ function describeShards({ shards, source }: Outline): string {
     ];
   });
   const head = ["data-shard", "samples", "blocks asked first", "blocks as second owner"];
-  const title = `Shard map ${blocks} blocks of ${shards.blockSamples} samples, ${shards.ownersPerBlock} owners each`;
-  return `${title}\n${aligned([head, ...rows], 1)}`;
+  const owners = shards.ownersPerBlock === 1 ? "1 owner" : "2 owners, the one asked first leading";
+  const title = `Shard map ${blocks} blocks of ${shards.blockSamples} samples; each block has ${owners}`;
+  return `${title}\n${aligned([head, ...rows], 1)}\n${describeBlocks(outline)}`;
+}
+
+/** Blocks that are listed before "..." and the last. */
+const blocksListed = 8;
+
+function describeBlocks({ shards, source }: Outline): string {
+  const { blockSamples, ownersPerBlock } = shards;
+  const blocks = shards.owners.length / ownersPerBlock;
+  const row = (block: number): string[] => {
+    const end = Math.min((block + 1) * blockSamples, source.labels.length);
+    const owners = shards.owners.subarray(block * ownersPerBlock, (block + 1) * ownersPerBlock);
+    const names = [...owners].map((owner) => `data-shard-${owner + 1}`);
+    return [String(block), `[${block * blockSamples}, ${end})`, names.join(", ")];
+  };
+  const listed = Array.from({ length: Math.min(blocks, blocksListed) }, (_, block) => row(block));
+  const rest = blocks > blocksListed + 1 ? [["...", "", ""]] : [];
+  const last = blocks > blocksListed ? [row(blocks - 1)] : [];
+  return aligned([["block", "samples", "owners"], ...listed, ...rest, ...last], 3);
 }
 
 /** Columns from `numbersFrom` on are aligned right. */

@@ -30,7 +30,7 @@ const crashing: Launcher = {
   launch: ({ name }) => ({
     name,
     processId: 0,
-    ended: Promise.resolve({ ok: false, how: "ended with exit code 1; its last lines:\nno such module" }),
+    ended: Promise.resolve({ ok: false, how: "ended with exit code 1", lastLines: ["thrown:", "no such module"] }),
     stop: () => Promise.resolve(),
   }),
 };
@@ -109,9 +109,11 @@ describe("the job service", () => {
     assert.equal(events[0]?.type, "job");
     const last = events.at(-1);
     assert.ok(last?.type === "error");
-    assert.match(last.message, /^data-shard-1 ended with exit code 1; its last lines:\nno such module$/);
+    assert.equal(last.message, "data-shard-1 ended with exit code 1");
+    assert.deepEqual(last.lastLines, ["thrown:", "no such module"]);
     assert.equal(last.exitCode, 3);
     const ended = await get(job);
+    assert.equal(ended.reason, last.message);
     assert.deepEqual([ended.phase, ended.exitCode], [JobPhase.FAILED, 3]);
     assert.deepEqual(await watch(job), events, "told again from the store");
     assert.equal((await submit(digits(folder))).job, "digits-2");

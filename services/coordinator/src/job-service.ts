@@ -11,12 +11,12 @@ import {
   streamMethod,
   unaryMethod,
 } from "@lockstep/rpc";
-import { type JobSpec, parseJobSpec } from "@lockstep/spec";
+import { InputError, parseJobSpec } from "@lockstep/spec";
 import type { Log } from "@lockstep/telemetry";
 import { explain } from "./explain.js";
 import { endUnfinished, Job, messageOf } from "./job.js";
 import type { Launcher } from "./launch/launcher.js";
-import { outline } from "./prepare.js";
+import { outline, type Outline } from "./prepare.js";
 import { makeRunFolder } from "./store/artifacts.js";
 import type { Store, StoredJob } from "./store/database.js";
 import { Supervisor } from "./supervisor.js";
@@ -58,9 +58,9 @@ export class Jobs {
 
   get service(): ServedService {
     const implementation: JobServiceServer = {
-      submit: unaryMethod(({ specJson, origin }) => this.#submit(parse(specJson, origin))),
+      submit: unaryMethod(async ({ specJson, origin }) => this.#submit(await outlineOf(specJson, origin))),
       explain: unaryMethod(async ({ specJson, origin }) => {
-        const outlined = await outline(parse(specJson, origin));
+        const outlined = await outlineOf(specJson, origin);
         return { specJson: JSON.stringify(outlined.spec), text: explain(outlined) };
       }),
       get: unaryMethod(({ job }) => messageOf(this.#stored(job))),
@@ -77,9 +77,9 @@ export class Jobs {
     await Promise.all([...this.#jobs.values()].map(({ ended }) => ended));
   }
 
-  async #submit(spec: JobSpec) {
+  #submit(outlined: Outline) {
     const { store, launcher, runsFolder, token, log } = this.#options;
-    const outlined = await outline(spec);
+    const { spec } = outlined;
     const running = [...this.#jobs.values()].filter(({ job }) => !job.ended).length;
     if (running >= runningMax)
       throw new RpcError(Status.RESOURCE_EXHAUSTED, `${running} jobs run already; at most ${runningMax} at once.`);
@@ -135,6 +135,14 @@ async function* eventsOf(store: Store, job: string, afterSequence: number): Asyn
   yield* store.events(job, afterSequence);
 }
 
-function parse(specJson: string, origin: string): JobSpec {
-  return parseJobSpec(specJson, { origin: origin === "" ? "job spec" : origin, baseFolder: process.cwd() });
+/** @throws InputError naming the file that a spec came from where a field of it is at fault */
+async function outlineOf(specJson: string, origin: string): Promise<Outline> {
+  const spec = parseJobSpec(specJson, { origin: origin === "" ? "job spec" : origin, baseFolder: process.cwd() });
+  try {
+    return await outline(spec);
+  } catch (cause) {
+    if (!(cause instanceof InputError) || origin === "" || !/^(model|preprocess)\b/.test(cause.where)) throw cause;
+    const { where, found, allowed } = cause;
+    throw new InputError({ where: `${origin}: ${where}`, found, allowed, cause });
+  }
 }

@@ -3,14 +3,14 @@
 import { writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { defaultListenAddress, startServer } from "@lockstep/rpc";
+import { advertisedAddress, defaultListenAddress, reachableHere, startServer } from "@lockstep/rpc";
 import { InputError } from "@lockstep/spec";
 import { openLog } from "@lockstep/telemetry";
 import { attachService } from "./attach.js";
 import { exitCodes } from "./job.js";
 import { Jobs } from "./job-service.js";
 import { LocalLauncher } from "./launch/local.js";
-import { Store } from "./store/database.js";
+import { openFreeStore, Store } from "./store/database.js";
 
 const usage = `Usage: coordinator [options]
 
@@ -18,11 +18,12 @@ Accepts jobs over gRPC, starts their workers and data-shards, and keeps their re
 
   --listen HOST:PORT     where clients, workers and data-shards reach it (default ${defaultListenAddress};
                          beyond loopback needs a join token)
-  --advertise HOST:PORT  the address that its processes are told, where it differs from --listen
+  --advertise HOST:PORT  the address that other machines are told, where it differs from --listen; port 0: the listener's
   --runs-folder DIR      where runs are kept (default runs)
-  --store FILE           SQLite file (default DIR/coordinator.sqlite in the runs folder)
+  --store FILE           SQLite file (default coordinator.sqlite in the runs folder, or where other
+                         coordinators are at work there coordinator-2.sqlite, ...)
   --launcher NAME        local: processes on this machine (default, and the only one)
-  --address-file FILE    write the address there once it listens
+  --address-file FILE    write the advertised address there once it listens
   --log-file FILE        append the log to FILE instead of standard error
   --exit-with-parent     end when standard input ends
   --help
@@ -62,13 +63,16 @@ async function main(): Promise<void> {
   const token = process.env["LOCKSTEP_TOKEN"];
   const log = openLog({ source: "coordinator", file: flags["log-file"] });
   const runsFolder = resolve(flags["runs-folder"]);
-  const store = new Store(flags.store ?? resolve(runsFolder, "coordinator.sqlite"));
+  const store =
+    flags.store === undefined ? openFreeStore(resolve(runsFolder, "coordinator.sqlite")) : new Store(flags.store);
   const jobs = new Jobs({ store, launcher: new LocalLauncher(), runsFolder, token, log });
   const server = await startServer({ services: [jobs.service, attachService(jobs)], listen: flags.listen, token });
-  jobs.address = flags.advertise ?? server.address;
-  log.info(`listens on ${server.address}, incarnation ${store.incarnation}`);
-  if (flags["address-file"] !== undefined) writeFileSync(flags["address-file"], `${server.address}\n`);
-  process.stdout.write(`${JSON.stringify({ type: "listening", address: server.address })}\n`);
+  // Its processes run on this machine, and what others are told may lead round outside of it.
+  const address = (jobs.address = reachableHere(server.address));
+  const advertised = advertisedAddress(flags.advertise, server.address);
+  log.info(`listens on ${server.address}, advertised as ${advertised}, incarnation ${store.incarnation}`);
+  if (flags["address-file"] !== undefined) writeFileSync(flags["address-file"], `${advertised}\n`);
+  process.stdout.write(`${JSON.stringify({ type: "listening", address })}\n`);
 
   let ending = false;
   const end = async (why: string): Promise<void> => {

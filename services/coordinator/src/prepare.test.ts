@@ -1,6 +1,6 @@
 // What is found wrong, and said, before any process is started.
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
@@ -57,6 +57,16 @@ describe("the outline of a job", () => {
     );
   });
 
+  test("refuses more classes than a confusion matrix fits a message", async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), "lockstep-prepare-"));
+    t.after(() => rmSync(folder, { recursive: true }));
+    for (let k = 0; k <= 1_000; k++) {
+      mkdirSync(join(folder, `class-${k}`));
+      writeFileSync(join(folder, `class-${k}`, "only.png"), "found out later");
+    }
+    await assert.rejects(outline(specOf(folder)), refuses(/found 1001 classes; allowed: 2 to 1,000 classes/));
+  });
+
   test("names a folder that is not there", async () => {
     await assert.rejects(outline(specOf("/nowhere/at-all")), refuses(/\/nowhere\/at-all/));
   });
@@ -80,6 +90,9 @@ describe("explaining a job", () => {
     assert.match(text, /worker-3 +\[5, 8\) +\[5, 6\) \[6, 8\)/);
     assert.match(text, /400 train, 50 validation, 50 test/);
     assert.match(text, /data-shard-1 .*\n.*data-shard-2 /);
+    // 500 samples in 63 blocks of a 32nd of a data-shard's share, the owners of each in turn.
+    assert.match(text, /\n {2}0 +\[0, 8\) +data-shard-1, data-shard-2\n {2}1 +\[8, 16\) +data-shard-2, data-shard-1\n/);
+    assert.match(text, /\n {2}7 +\[56, 64\) .*\n {2}\.\.\.\n {2}62 +\[496, 500\) +data-shard-1, data-shard-2$/m);
     // 2 x (2 training + 1 validation) + 1 test
     assert.match(text, /positions +7 in all/);
   });

@@ -35,8 +35,8 @@ export interface Prepared extends Outline {
   readonly manifest: DatasetManifest;
 }
 
-/** Beyond this no softmax layer of an image classifier goes, and a confusion matrix no longer fits a message. */
-const classesMax = 10_000;
+/** Its confusion matrix, 8 bytes a cell, then fits a message of 16 MiB: more would fail at the first validation. */
+const classesMax = 1_000;
 
 /**
  * Indexes and splits the dataset and checks the model's shapes against it.
@@ -97,7 +97,7 @@ function checkClasses(source: Source): void {
   const { length } = source.classes;
   if (length >= 2 && length <= classesMax) return;
   const found = length === 1 ? "1 class" : `${length} classes`;
-  const allowed = `2 to ${classesMax} classes, each a folder of images in this folder`;
+  const allowed = `2 to ${classesMax.toLocaleString("en-US")} classes, each a folder of images in this folder`;
   throw new InputError({ where: source.root, found, allowed });
 }
 

@@ -7,16 +7,18 @@ import { encodeManifest } from "@lockstep/dataset";
 import { parametersSha256 } from "@lockstep/model";
 import { type MembershipOutput, newMembership, type ShardMap, trainingSteps } from "@lockstep/protocol";
 import { type Assignment, JobPhase, Plan, PositionRecord } from "@lockstep/rpc";
-import { formatSpec, InputError, type ResolvedJobSpec, specHash, type SummaryEvent } from "@lockstep/spec";
+import { formatSpec, type ResolvedJobSpec, specHash, type SummaryEvent } from "@lockstep/spec";
 import type { Log } from "@lockstep/telemetry";
 import { Accounting } from "./accounting.js";
 import { DataShards } from "./data-shards.js";
-import { exitCodes, type Job } from "./job.js";
-import type { Launched, Launcher, LaunchRequest } from "./launch/launcher.js";
+import type { Job } from "./job.js";
+import { Children } from "./children.js";
+import type { Launched, Launcher, ProcessEnd } from "./launch/launcher.js";
 import { Members } from "./members.js";
 import { givenNormalization, measuredNormalization } from "./normalization.js";
 import { type Outline, type Prepared, resolved, withManifest } from "./prepare.js";
 import { checkpointState, MetricsFile, pullArtifacts } from "./publication.js";
+import { exitCodeOf, Stopped } from "./stopped.js";
 import { writeFileWhole } from "./store/artifacts.js";
 import type { Store } from "./store/database.js";
 import { threadBudget } from "./thread-budget.js";
@@ -26,7 +28,7 @@ export interface SupervisorOptions {
   readonly outline: Outline;
   readonly store: Store;
   readonly launcher: Launcher;
-  /** host:port of this coordinator, as children reach it. */
+  /** host:port of this coordinator, as processes of this machine reach it. */
   readonly address: string;
   readonly token: string | undefined;
   readonly log: Log;
@@ -36,38 +38,38 @@ const heartbeatMs = 200;
 const patienceMs = 5_000;
 const graceMs = 10_000;
 const silenceMs = 60_000;
+/** A large image on a slow disk takes seconds: more without a further one means that something hangs. */
+const measureMs = 120_000;
 const tickMs = 500;
-/** For a process to end after Done, then when asked, before it is killed. */
-const stopGraceMs = 3_000;
 /** More than a heartbeat or two means that records are missing: the job ends without them. */
 const lastRecordsMsMax = 5_000;
 /** Loading the manifest, starting a runtime: more means that something hangs. */
 const startMsMax = 120_000;
 
-/** Why a job ends early; the first reason stands. */
-class Stopped extends Error {
-  readonly outcome: "cancelled" | "failed";
-  constructor(outcome: "cancelled" | "failed", why: string) {
-    super(why);
-    this.outcome = outcome;
-  }
-}
-
 export class Supervisor {
   readonly #options: SupervisorOptions;
   readonly #abort = new AbortController();
-  readonly #children: Launched[] = [];
+  readonly #children: Children;
   readonly #started = performance.now();
   #closing = false;
   #shards: DataShards | undefined;
   #members: Members | undefined;
   #manifest: Uint8Array | undefined;
   #files: string[] = [];
+  /** Of the process that ended first of those that ended unasked. */
+  #lastLines: readonly string[] | undefined;
   /** The last position whose records stand in the store, with all before it. */
   #acknowledged = 0;
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
+    const { job, launcher, address, token, log } = options;
+    this.#children = new Children({
+      launcher,
+      request: { job: job.job, coordinator: address, runFolder: job.runFolder, token },
+      log,
+      ended: (child, end) => this.#onChildEnded(child, end),
+    });
   }
 
   get shards(): DataShards | undefined {
@@ -104,7 +106,7 @@ export class Supervisor {
       clearInterval(ticker);
       this.#closing = true;
       this.#shards?.dismiss("the job is closed");
-      await Promise.all(this.#children.map((child) => child.stop(stopGraceMs)));
+      await this.#children.stop();
       log.info(`job ${job.job} ended: ${JSON.stringify(job.state)}`);
     }
   }
@@ -163,7 +165,7 @@ export class Supervisor {
   async #startShards(prepared: Prepared): Promise<{ spec: ResolvedJobSpec; shards: ShardMap }> {
     const { job, outline } = this.#options;
     const { cluster, dataset, determinism } = outline.spec;
-    const budget = threadBudget(cluster);
+    const budget = threadBudget(outline);
     const shards = new DataShards({
       count: cluster.dataShards,
       strict: determinism === "strict",
@@ -176,12 +178,13 @@ export class Supervisor {
         heartbeatMs,
       },
       silenceMs,
+      measureMs,
       now: () => performance.now(),
-      processOf: (processId) => this.#processOf(processId),
+      processOf: (processId) => this.#children.processOf(processId),
       failed: (sentence) => this.#stop(new Stopped("failed", sentence)),
     });
     this.#shards = shards;
-    this.#launch("data-shard", cluster.dataShards, budget.dataShard);
+    this.#children.launch("data-shard", cluster.dataShards, budget.dataShard);
     await this.#within(startMsMax, "the data-shards did not get ready", shards.ready(this.#abort.signal));
     const given = givenNormalization(outline.spec, dataset.channels);
     const { trainSamples } = outline.timetable;
@@ -208,16 +211,18 @@ export class Supervisor {
       microBatches: timetable.microBatches,
       shards,
     });
-    return new Promise((resolve) => {
+    let late: NodeJS.Timeout | undefined;
+    const closed = new Promise<Extract<MembershipOutput, { type: "closed" }>>((resolve) => {
       const members = new Members({
         membership,
         assignment: this.#assignment(prepared, spec),
         strict: spec.determinism === "strict",
         now: () => performance.now(),
-        processOf: (processId) => this.#processOf(processId),
+        processOf: (processId) => this.#children.processOf(processId),
         records: (records) => this.#record(records, accounting),
         store: (plan) => {
           this.#keeping(() => store.putPlan(job.job, plan.ballot, Plan.encode(plan).finish()));
+          clearTimeout(late);
           if (plan.end === undefined) begun();
         },
         storeArtifacts: (output, address) => void this.#storeArtifacts(output, address),
@@ -233,15 +238,15 @@ export class Supervisor {
       };
       if (this.#abort.signal.aborted) return stop();
       this.#abort.signal.addEventListener("abort", stop, { once: true });
-      this.#launch("worker", spec.cluster.workers, threadBudget(spec.cluster).worker);
-      const late = setTimeout(() => {
+      this.#children.launch("worker", spec.cluster.workers, threadBudget(outline).worker);
+      late = setTimeout(() => {
         const { gathered } = members;
         if (gathered === undefined) return;
         const sentence = `only ${gathered} of ${spec.cluster.workers} workers came within ${startMsMax / 1000} s`;
         this.#stop(new Stopped("failed", sentence));
       }, startMsMax);
-      late.unref();
     });
+    return closed.finally(() => clearTimeout(late));
   }
 
   /** Ends the job when a start takes longer than anything but a hang does. */
@@ -265,7 +270,7 @@ export class Supervisor {
       trainSamples,
       validationSamples,
       testSamples,
-      threads: threadBudget(spec.cluster).worker,
+      threads: threadBudget(prepared).worker,
       heartbeatMs,
       patienceMs,
       specHash: specHash(spec).first64,
@@ -273,27 +278,10 @@ export class Supervisor {
     };
   }
 
-  #launch(service: LaunchRequest["service"], count: number, threads: number): void {
-    const { job, launcher, address, token, log } = this.#options;
-    for (let number = 1; number <= count; number++) {
-      const name = `${service}-${number}`;
-      const request = { name, service, job: job.job, coordinator: address, runFolder: job.runFolder, threads, token };
-      const child = launcher.launch({ ...request, listen: "127.0.0.1:0", advertise: undefined });
-      this.#children.push(child);
-      log.info(`started ${name}, process ${child.processId}`);
-      void child.ended.then(({ how }) => this.#onChildEnded(child, how));
-    }
-  }
-
-  #processOf(processId: number): { name: string; order: number } | undefined {
-    const order = this.#children.findIndex((child) => child.processId === processId);
-    const child = this.#children[order];
-    return child === undefined ? undefined : { name: child.name, order };
-  }
-
   /** Nobody is to leave before Done. */
-  #onChildEnded(child: Launched, how: string): void {
+  #onChildEnded(child: Launched, { how, lastLines }: ProcessEnd): void {
     if (this.#closing || this.#members?.closed === true) return;
+    this.#lastLines ??= lastLines;
     const isMember = this.#members?.processEnded(child.processId, how) ?? false;
     if (!isMember) this.#stop(new Stopped("failed", `${child.name} ${how}`));
   }
@@ -350,6 +338,9 @@ export class Supervisor {
     const { outcome, why, position } = closed;
     const summary =
       position === undefined ? undefined : this.#summary(position, spec, accounting, outcome === "cancelled");
+    const untold = accounting.untoldUpTo(position ?? 0);
+    if (outcome !== "failed" && untold !== undefined)
+      return this.#end({ ...closed, outcome: "failed", why: untold }, spec, accounting);
     if (outcome === "failed") {
       if (summary !== undefined) job.tell({ type: "checkpoint", position: position ?? 0, files: summary.files });
       return this.#fail(new Stopped("failed", why));
@@ -389,12 +380,8 @@ export class Supervisor {
       return job.enter({ phase: JobPhase.CANCELLED, reason: message, summary: undefined });
     }
     const exitCode = exitCodeOf(error);
-    job.tell({ type: "error", message, exitCode });
+    const lastLines = this.#lastLines ?? [];
+    job.tell({ type: "error", message, exitCode, ...(lastLines.length > 0 ? { lastLines } : {}) });
     job.enter({ phase: JobPhase.FAILED, reason: message, exitCode });
   }
-}
-
-function exitCodeOf(error: unknown): number {
-  if (error instanceof InputError) return exitCodes.badInput;
-  return error instanceof Stopped ? exitCodes.failed : exitCodes.internal;
 }

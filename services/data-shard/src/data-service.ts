@@ -70,8 +70,12 @@ export class DataService {
     this.#map = map;
   }
 
-  statistics(): ReturnType<PixelReader["statistics"]> & { readonly samplesServed: number } {
-    return { ...this.#reader.statistics(), samplesServed: this.#samplesServed };
+  statistics(): ReturnType<PixelReader["statistics"]> & {
+    readonly samplesDecoded: number;
+    readonly samplesServed: number;
+  } {
+    const { samplesLoaded: samplesDecoded } = this.#reader;
+    return { ...this.#reader.statistics(), samplesDecoded, samplesServed: this.#samplesServed };
   }
 
   close(): void {

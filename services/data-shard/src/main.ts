@@ -16,6 +16,7 @@ coordinator; the dataset must lie at the same path on this machine.
   --job NAME               the job to serve
   --listen HOST:PORT       where workers reach this data-shard (default ${defaultListenAddress}; beyond loopback needs a token)
   --advertise HOST:PORT    the address that workers are told, where it differs from --listen
+  --name NAME              what its log calls it (default data-shard)
   --log-file FILE          append the log to FILE instead of standard error
   --exit-with-parent       exit at once when standard input ends
   --help
@@ -33,6 +34,7 @@ function readFlags() {
       job: { type: "string" },
       listen: { type: "string", default: defaultListenAddress },
       advertise: { type: "string" },
+      name: { type: "string", default: "data-shard" },
       "log-file": { type: "string" },
       "exit-with-parent": { type: "boolean", default: false },
       help: { type: "boolean", default: false },
@@ -68,7 +70,7 @@ async function main(): Promise<number> {
     advertise: flags.advertise,
     token: process.env["LOCKSTEP_TOKEN"],
     build: buildVersion(),
-    log: openLog({ source: "data-shard", file: flags["log-file"] }),
+    log: openLog({ source: flags.name, file: flags["log-file"] }),
   });
   process.on("SIGTERM", () => shard.stop());
   await shard.run();

@@ -5,6 +5,7 @@ import { availableParallelism } from "node:os";
 import { decodeManifest, type DatasetManifest } from "@lockstep/dataset";
 import { pixelIdentity } from "@lockstep/dataset/pixels";
 import {
+  advertisedAddress,
   type Batch,
   type BatchesRequest,
   type CallContext,
@@ -32,7 +33,7 @@ export interface ShardOptions {
   readonly coordinator: string;
   readonly job: string;
   readonly listen: string;
-  /** The address that workers are told; default: the one that is listened on. */
+  /** What workers are told instead of the listener's address; port 0 stands for the listener's. */
   readonly advertise: string | undefined;
   readonly token: string | undefined;
   /** Lockstep's version. */
@@ -51,7 +52,6 @@ export class Shard {
   #service: DataService | undefined;
   /** Came before the manifest was loaded. */
   #map: ShardMap | undefined;
-  #progress = 0;
   readonly #fileWatch: FileWatch;
 
   constructor(options: ShardOptions) {
@@ -66,8 +66,8 @@ export class Shard {
    */
   async run(): Promise<void> {
     const server = await this.#listen();
-    const { job, build, log } = this.#options;
-    const address = this.#options.advertise ?? server.address;
+    const { advertise, job, build, log } = this.#options;
+    const address = advertisedAddress(advertise, server.address);
     this.#control = openControl({
       client: this.#client,
       hello: {
@@ -172,9 +172,14 @@ export class Shard {
   }
 
   #heartbeat() {
-    this.#progress++;
-    const { samplesServed, cacheBytes, hits, misses } = this.#service?.statistics() ?? nothingServed;
-    return { progress: this.#progress, samplesServed, cacheBytes, cacheHits: hits, cacheMisses: misses };
+    const { samplesDecoded, samplesServed, cacheBytes, hits, misses } = this.#service?.statistics() ?? nothingServed;
+    return {
+      progress: samplesDecoded + samplesServed,
+      samplesServed,
+      cacheBytes,
+      cacheHits: hits,
+      cacheMisses: misses,
+    };
   }
 
   /** Told to the coordinator, which ends the job or this data-shard; until then the service answers as before. */
@@ -185,4 +190,4 @@ export class Shard {
   }
 }
 
-const nothingServed = { samplesServed: 0, cacheBytes: 0, hits: 0, misses: 0 } as const;
+const nothingServed = { samplesDecoded: 0, samplesServed: 0, cacheBytes: 0, hits: 0, misses: 0 } as const;

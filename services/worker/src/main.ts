@@ -15,6 +15,7 @@ Computes micro-batches of one job until the coordinator says that it is done. Us
   --job NAME               the job to work for
   --listen HOST:PORT       where other workers reach this one (default ${defaultListenAddress}; beyond loopback needs a token)
   --advertise HOST:PORT    the address that others are told, where it differs from --listen
+  --name NAME              what its log calls it (default worker)
   --log-file FILE          append the log to FILE instead of standard error
   --exit-with-parent       exit at once when standard input ends
   --help
@@ -32,6 +33,7 @@ function readFlags() {
       job: { type: "string" },
       listen: { type: "string", default: defaultListenAddress },
       advertise: { type: "string" },
+      name: { type: "string", default: "worker" },
       "log-file": { type: "string" },
       "exit-with-parent": { type: "boolean", default: false },
       help: { type: "boolean", default: false },
@@ -67,7 +69,7 @@ async function main(): Promise<number> {
     advertise: flags.advertise,
     token: process.env["LOCKSTEP_TOKEN"],
     build: buildVersion(),
-    log: openLog({ source: "worker", file: flags["log-file"] }),
+    log: openLog({ source: flags.name, file: flags["log-file"] }),
   });
   process.on("SIGTERM", () => worker.leave("SIGTERM"));
   return (await worker.run()) === "done" ? exitCodes.done : exitCodes.trainingFailed;

@@ -59,8 +59,6 @@ interface Current {
   readonly abort: AbortController;
 }
 
-/** Records in one heartbeat; the rest follows with the next. */
-const recordsMax = 500;
 /** How long creating sessions may take, announced so that it does not look like silence. */
 const sessionsMsMax = 120_000;
 /** Nobody waits for ever: so long in HOLD, or after a failure, without a word from the coordinator, and the worker leaves. */
@@ -138,7 +136,7 @@ export class Trainer {
       position: held?.position ?? 0,
       chain: held?.chain ?? 0n,
       lastPosition: held?.lastPosition ?? 0,
-      records: this.#ledger.unsent(recordsMax),
+      records: this.#ledger.unsent(),
       ...this.#pulse,
     };
   }

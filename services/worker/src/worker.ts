@@ -2,15 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { PeerServer } from "@lockstep/collective";
 import { findEngine } from "@lockstep/engine";
-import {
-  formatAddress,
-  Hello,
-  MembershipServiceClient,
-  openClient,
-  parseAddress,
-  type RunningServer,
-  startServer,
-} from "@lockstep/rpc";
+import { advertisedAddress, Hello, MembershipServiceClient, openClient, startServer } from "@lockstep/rpc";
 import { requireBallot, readPlan } from "@lockstep/protocol";
 import type { Log } from "@lockstep/telemetry";
 import { Checkpointer } from "./checkpointer.js";
@@ -81,12 +73,12 @@ export class Worker {
    * @throws InputError, RpcError when the listener cannot be opened or the coordinator refuses this worker
    */
   async run(): Promise<Ending> {
-    const { listen, token, log, job, build } = this.#options;
+    const { listen, advertise, token, log, job, build } = this.#options;
     const server = await startServer({ services: [this.#peers.service], listen, token });
     this.#hello = Hello.create({
       worker: this.#uuid,
       job,
-      address: this.#addressOf(server),
+      address: advertisedAddress(advertise, server.address),
       engineIdentity: await findEngine(engineName).identify(),
       build,
       processId: process.pid,
@@ -133,12 +125,5 @@ export class Worker {
   #end(why: string): void {
     this.#options.log.info(`exits: ${why}`);
     this.#exit(this.#trainer.failed ? "failed" : "done");
-  }
-
-  #addressOf(server: RunningServer): string {
-    const { advertise } = this.#options;
-    if (advertise === undefined) return server.address;
-    const wanted = parseAddress(advertise, "--advertise");
-    return formatAddress(wanted.port === 0 ? { ...wanted, port: parseAddress(server.address, "").port } : wanted);
   }
 }

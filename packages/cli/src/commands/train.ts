@@ -1,5 +1,5 @@
 import { isLoopback, type Job, JobPhase, parseAddress } from "@lockstep/client";
-import { InputError, type SummaryEvent } from "@lockstep/spec";
+import { type ErrorEvent, InputError, type SummaryEvent } from "@lockstep/spec";
 import { join, resolve } from "node:path";
 import type { Arguments } from "../arguments.js";
 import { CommandFailure, exitCodes } from "../exit-codes.js";
@@ -108,15 +108,15 @@ async function trainWith(
   if (interruption.first.aborted) cancel();
   else interruption.first.addEventListener("abort", cancel, { once: true });
   let summary: SummaryEvent | undefined;
-  let errorTold = false;
+  let error: ErrorEvent | undefined;
   for await (const { event } of client.watch(submitted.job, 0, lost.signal)) {
     if (event.type === "summary") summary = event;
     else output.event(event);
-    errorTold ||= event.type === "error";
+    if (event.type === "error") error = event;
   }
   const job = await client.get(submitted.job, lost.signal);
   output.end();
-  if (job.phase === JobPhase.FAILED) throw new CommandFailure(job.reason, job.exitCode, undefined, errorTold);
+  if (job.phase === JobPhase.FAILED) throw new CommandFailure(job.reason, job.exitCode, undefined, error);
   return finish(job, summary, output);
 }
 

@@ -70,6 +70,7 @@ test("samples are decoded once, many at a time, and served from memory in the ne
       );
     }
     assert.deepEqual(reader.statistics(), { cacheBytes: 12 * reader.sampleBytes, hits: 12, misses: 12 });
+    assert.equal(reader.samplesLoaded, 12);
   });
 });
 

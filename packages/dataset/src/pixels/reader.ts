@@ -46,6 +46,7 @@ export class PixelReader {
   readonly #asStored: boolean;
   readonly #underWay = new Map<number, Promise<Uint8Array>>();
   readonly #closing = new AbortController();
+  #samplesLoaded = 0;
   #fault: Error | undefined;
 
   constructor(options: PixelReaderOptions) {
@@ -83,6 +84,11 @@ export class PixelReader {
     };
     await forEachBounded(samples.length, decodeThreads + filesReadAhead, addOne, signal);
     return summer.result();
+  }
+
+  /** Samples read from files and decoded so far: grows while reading goes on. */
+  get samplesLoaded(): number {
+    return this.#samplesLoaded;
   }
 
   statistics(): { readonly cacheBytes: number; readonly hits: number; readonly misses: number } {
@@ -147,7 +153,9 @@ export class PixelReader {
 
   async #orFault(sampleIndex: number, pixels: Promise<Uint8Array>): Promise<Uint8Array> {
     try {
-      return await pixels;
+      const loaded = await pixels;
+      this.#samplesLoaded++;
+      return loaded;
     } catch (thrown) {
       const error = thrown instanceof ChangedFileError ? thrown : this.#undecodable(sampleIndex, thrown);
       this.#fail(error);

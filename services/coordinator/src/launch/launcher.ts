@@ -20,8 +20,10 @@ export interface LaunchRequest {
 export interface ProcessEnd {
   /** With exit code 0. */
   readonly ok: boolean;
-  /** Goes on where the process's name ends a sentence's beginning: "ended with SIGKILL; its last lines: ...". */
+  /** One line, goes on where the process's name ends a sentence's beginning: "ended with SIGKILL (log: ...)". */
   readonly how: string;
+  /** Of its log, oldest first, where it did not end well. They come from outside: any text. */
+  readonly lastLines: readonly string[];
 }
 
 export interface Launched {

@@ -68,43 +68,70 @@ describe("a launched process", () => {
     const { folder, program, request } = groundOf(t);
     const main = program(
       "says.cjs",
-      `const { UV_THREADPOOL_SIZE: pool, OMP_NUM_THREADS: omp, LOCKSTEP_TOKEN: token } = process.env;
-       console.log(JSON.stringify({ flags: process.argv.slice(2), pool, omp, token }));`,
+      `const { OMP_NUM_THREADS: omp, LOCKSTEP_TOKEN: token } = process.env;
+       console.log(JSON.stringify({ flags: process.argv.slice(2), omp, token }));`,
     );
     const end = await new LocalLauncher(() => main).launch({ ...request, advertise: "10.0.0.1:0" }).ended;
     assert.equal(end.ok, true);
     const said = JSON.parse(readFileSync(join(folder, "logs", "worker-1.log"), "utf8")) as Record<string, unknown>;
-    const flags = ["--coordinator", "127.0.0.1:7000", "--job", "flowers", "--listen", "127.0.0.1:0"];
+    const flags = ["--coordinator", "127.0.0.1:7000", "--job", "flowers", "--name", "worker-1"];
     assert.deepEqual(said, {
-      flags: [...flags, "--exit-with-parent", "--advertise", "10.0.0.1:0"],
-      pool: "6",
+      flags: [...flags, "--listen", "127.0.0.1:0", "--exit-with-parent", "--advertise", "10.0.0.1:0"],
       omp: "6",
       token: "secret",
     });
   });
 
-  test("that crashes leaves its last lines in the sentence, and only those", { timeout }, async (t) => {
-    const { program, request } = groundOf(t);
-    const main = program(
-      "crashes.cjs",
-      `for (let i = 0; i < 50_000; i++) console.log("line " + i);
-       console.error("Error: the disk is full"); process.exitCode = 7;`,
-    );
-    const { ok, how } = await new LocalLauncher(() => main).launch(request).ended;
-    assert.equal(ok, false);
-    assert.match(how, /^ended with exit code 7 \(log: .*worker-1\.log\); its last lines:\n/);
-    assert.match(how, /line 49999\nError: the disk is full$/);
-    assert.ok(how.split("\n").length <= 6, how);
+  test("that decodes has a pool for its threads, one that computes has what it would have anyway", { timeout }, async (t) => {
+    const { folder, program, request } = groundOf(t);
+    const main = program("says.cjs", `console.log(process.env.UV_THREADPOOL_SIZE ?? "unset");`);
+    const saidBy = async (service: LaunchRequest["service"], threads: number): Promise<string> => {
+      const name = `${service}-with-${threads}`;
+      await new LocalLauncher(() => main).launch({ ...request, name, service, threads }).ended;
+      return readFileSync(join(folder, "logs", `${name}.log`), "utf8").trim();
+    };
+    assert.equal(await saidBy("data-shard", 6), "6");
+    assert.equal(await saidBy("data-shard", 1), "4");
+    assert.equal(await saidBy("worker", 6), process.env["UV_THREADPOOL_SIZE"] ?? "unset");
   });
+
+  test("whose log is gone when it ends still says how it ended", { timeout }, async (t) => {
+    const { folder, program, request } = groundOf(t);
+    const logs = JSON.stringify(join(folder, "logs"));
+    const main = program("removes.cjs", `require("node:fs").rmSync(${logs}, { recursive: true }); process.exitCode = 7;`);
+    const { how, lastLines } = await new LocalLauncher(() => main).launch(request).ended;
+    assert.match(how, /^ended with exit code 7 and logged nothing/);
+    assert.deepEqual(lastLines, []);
+  });
+
+  test(
+    "that crashes leaves a sentence of one line and the last lines of its log, and only those",
+    { timeout },
+    async (t) => {
+      const { program, request } = groundOf(t);
+      const main = program(
+        "crashes.cjs",
+        `for (let i = 0; i < 50_000; i++) console.log("line " + i);
+       console.error("Error: the disk is full"); process.exitCode = 7;`,
+      );
+      const { ok, how, lastLines } = await new LocalLauncher(() => main).launch(request).ended;
+      assert.equal(ok, false);
+      assert.match(how, /^ended with exit code 7 \(log: .*worker-1\.log\)$/);
+      assert.deepEqual(lastLines.slice(-2), ["line 49999", "Error: the disk is full"]);
+      assert.equal(lastLines.length, 5);
+    },
+  );
 
   test("that is killed, or cannot be started, says how", { timeout }, async (t) => {
     const { program, request } = groundOf(t);
     const main = program("waits.cjs", "process.stdin.resume();");
     const launched = new LocalLauncher(() => main).launch(request);
     process.kill(launched.processId, "SIGKILL");
-    assert.match((await launched.ended).how, /^ended with SIGKILL .*it logged nothing$/);
+    assert.match((await launched.ended).how, /^ended with SIGKILL and logged nothing \(log: .*\)$/);
     const missing = new LocalLauncher(() => join(main, "nowhere.cjs")).launch(request);
-    assert.match((await missing.ended).how, /ended with exit code 1.*Cannot find module|ERR_|MODULE/s);
+    const { how, lastLines } = await missing.ended;
+    assert.match(how, /^ended with exit code 1 /);
+    assert.match(lastLines.join("\n"), /Cannot find module|ERR_|MODULE/);
   });
 
   test("ends by itself, when its input ends, or by force, in this order", { timeout }, async (t) => {

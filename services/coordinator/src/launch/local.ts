@@ -8,9 +8,10 @@ import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Launched, Launcher, LaunchRequest, ProcessEnd } from "./launcher.js";
 
-/** Of a crashed child's log, in its error. */
+/** Of a crashed child's log, told with its error. */
 const lastLinesMax = 5;
 const lastBytesMax = 8 * 1024;
+const lineCharactersMax = 500;
 
 export class LocalLauncher implements Launcher {
   /** Finds a service's main file; services are started as processes, never imported. */
@@ -25,7 +26,7 @@ export class LocalLauncher implements Launcher {
     const log = openSync(logPath, "a");
     try {
       const words = [this.#mainOf(request.service), "--coordinator", request.coordinator, "--job", request.job];
-      words.push("--listen", request.listen, "--exit-with-parent");
+      words.push("--name", request.name, "--listen", request.listen, "--exit-with-parent");
       if (request.advertise !== undefined) words.push("--advertise", request.advertise);
       const child = spawn(process.execPath, words, { stdio: ["pipe", log, log], env: environmentOf(request) });
       return { name: request.name, processId: child.pid ?? 0, ...lifeOf(child, logPath) };
@@ -40,21 +41,28 @@ function installedMain(service: LaunchRequest["service"]): string {
   return join(dirname(manifest), "dist/main.js");
 }
 
-/** sharp decodes on libuv's pool, whose size is read once at the start of a process. */
+/** Node's own size of libuv's pool, which reads files too. */
+const poolThreadsMin = 4;
+
+/** sharp decodes on libuv's pool, whose size is read once at the start of a process. Workers decode nothing. */
 function environmentOf(request: LaunchRequest): NodeJS.ProcessEnv {
-  const environment: NodeJS.ProcessEnv = {
-    ...process.env,
-    UV_THREADPOOL_SIZE: String(Math.max(4, request.threads)),
-    OMP_NUM_THREADS: String(request.threads),
-  };
+  const environment: NodeJS.ProcessEnv = { ...process.env, OMP_NUM_THREADS: String(request.threads) };
+  if (request.service === "data-shard")
+    environment["UV_THREADPOOL_SIZE"] = String(Math.max(poolThreadsMin, request.threads));
   if (request.token !== undefined) environment["LOCKSTEP_TOKEN"] = request.token;
   return environment;
 }
 
 function lifeOf(child: ChildProcess, logPath: string): Pick<Launched, "ended" | "stop"> {
   const ended = new Promise<ProcessEnd>((resolve) => {
-    child.once("error", (error) => resolve({ ok: false, how: `could not be started: ${error.message}` }));
-    child.once("exit", (code, signal) => resolve({ ok: code === 0, how: howEnded(code, signal, logPath) }));
+    child.on("error", ({ message }) => {
+      if (child.pid !== undefined) return; // it could not be killed or told: it lives on until its exit
+      resolve({ ok: false, how: `could not be started: ${message}`, lastLines: [] });
+    });
+    child.once("exit", (code, signal) => {
+      const lastLines = code === 0 ? [] : lastLinesOf(logPath);
+      resolve({ ok: code === 0, how: howEnded(code, signal, logPath, lastLines), lastLines });
+    });
   });
   // A pipe to a process that has just died raises EPIPE; its exit tells the same.
   child.stdin?.on("error", () => undefined);
@@ -72,18 +80,17 @@ function lifeOf(child: ChildProcess, logPath: string): Pick<Launched, "ended" | 
   return { ended, stop };
 }
 
-function howEnded(code: number | null, signal: string | null, logPath: string): string {
+function howEnded(code: number | null, signal: string | null, logPath: string, lines: readonly string[]): string {
   if (code === 0) return "ended";
   const how = signal === null ? `ended with exit code ${code}` : `ended with ${signal}`;
-  const lines = lastLinesOf(logPath);
-  const said = lines.length === 0 ? "it logged nothing" : `its last lines:\n${lines.join("\n")}`;
-  return `${how} (log: ${logPath}); ${said}`;
+  return lines.length === 0 ? `${how} and logged nothing (log: ${logPath})` : `${how} (log: ${logPath})`;
 }
 
-/** Only the end is read: a log may be large. */
+/** Only the end is read: a log may be large, and so may a line. Nothing where the log is gone: the run's folder was removed. */
 function lastLinesOf(logPath: string): string[] {
-  const log = openSync(logPath, "r");
+  let log: number | undefined;
   try {
+    log = openSync(logPath, "r");
     const { size } = fstatSync(log);
     const bytes = Buffer.alloc(Math.min(size, lastBytesMax));
     const read = readSync(log, bytes, 0, bytes.length, size - bytes.length);
@@ -91,8 +98,11 @@ function lastLinesOf(logPath: string): string[] {
       .toString("utf8", 0, read)
       .split("\n")
       .filter((line) => line.trim() !== "")
-      .slice(-lastLinesMax);
+      .slice(-lastLinesMax)
+      .map((line) => line.trimEnd().slice(0, lineCharactersMax));
+  } catch {
+    return [];
   } finally {
-    closeSync(log);
+    if (log !== undefined) closeSync(log);
   }
 }

@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { describe, test, type TestContext } from "node:test";
 import { InputError } from "@lockstep/spec";
-import { Store, type StoredJob } from "./database.js";
+import { openFreeStore, Store, type StoredJob, StoreInUse } from "./database.js";
 
 function storeFile(t: TestContext): string {
   const folder = mkdtempSync(join(tmpdir(), "lockstep-store-"));
@@ -47,17 +47,20 @@ describe("the store, opened again,", () => {
     after.close();
   });
 
-  test("by two coordinators at once still gives each an incarnation of its own", (t) => {
+  test("by a second coordinator while the first lives is refused, or gives the next file; then it is free again", (t) => {
     const path = storeFile(t);
     const first = new Store(path);
-    const second = new Store(path);
-    assert.ok(second.incarnation > first.incarnation);
-    assert.ok(first.raiseIncarnationAbove(41) > 41);
-    assert.equal(first.incarnation, 42);
+    first.putJob(job("ant"));
+    assert.throws(() => new Store(path), StoreInUse);
+    const second = openFreeStore(path);
+    assert.deepEqual(second.jobs(), []);
+    assert.equal(first.raiseIncarnationAbove(41), 42);
     first.close();
     second.close();
-    const third = new Store(path);
+    assert.deepEqual(readdirSync(dirname(path)), ["coordinator-2.sqlite", "coordinator.sqlite"], "no journal is left");
+    const third = openFreeStore(path);
     assert.equal(third.incarnation, 43);
+    assert.deepEqual(third.jobs(), [job("ant")]);
     third.close();
   });
 

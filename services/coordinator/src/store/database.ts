@@ -1,8 +1,9 @@
 // The coordinator's memory in one SQLite file: incarnation, jobs, plans, records, events. Every write is durable when the
-// call returns (journal in WAL mode, synchronous full).
+// call returns (journal in WAL mode, synchronous full). The file belongs to one process at a time: the system gives it free
+// when that process ends, be it by kill -9.
 
 import { mkdirSync } from "node:fs";
-import { dirname } from "node:path";
+import { dirname, parse as parsePath, join } from "node:path";
 import { InputError } from "@lockstep/spec";
 import Database from "libsql";
 
@@ -46,7 +47,7 @@ export class Store {
   readonly #database: Database.Database;
   #incarnation: number;
 
-  /** @throws InputError when the file is not a store, or one of a newer version */
+  /** @throws StoreInUse when another process has it; InputError when the file is not a store, or one of a newer version */
   constructor(path: string) {
     this.#database = open(path);
     this.#incarnation = this.#raiseIncarnation();
@@ -130,8 +131,30 @@ export class Store {
       .all(job, afterSequence) as StoredEvent[];
   }
 
+  /** Leaves one file, without a journal beside it. */
   close(): void {
+    this.#database.pragma("journal_mode = DELETE");
+    this.#database.pragma("locking_mode = NORMAL");
+    this.#database.prepare("SELECT count(*) FROM meta").all(); // the lock is given free with the next transaction
     this.#database.close();
+  }
+}
+
+/** Another living process writes to this file. */
+export class StoreInUse extends InputError {}
+
+/** Coordinators with one folder of runs beyond which something starts them without end. */
+const storesMax = 1_000;
+
+/** The store `path`, or where other coordinators have it and the next, the first free of name-2, name-3, ... */
+export function openFreeStore(path: string): Store {
+  const { dir, name, ext } = parsePath(path);
+  for (let number = 1; ; number++) {
+    try {
+      return new Store(number === 1 ? path : join(dir, `${name}-${number}${ext}`));
+    } catch (error) {
+      if (!(error instanceof StoreInUse) || number === storesMax) throw error;
+    }
   }
 }
 
@@ -139,6 +162,7 @@ function open(path: string): Database.Database {
   try {
     mkdirSync(dirname(path), { recursive: true });
     const database = new Database(path);
+    database.pragma("locking_mode = EXCLUSIVE");
     database.pragma("journal_mode = WAL");
     database.pragma("synchronous = FULL");
     database.exec(schema);
@@ -149,8 +173,11 @@ function open(path: string): Database.Database {
     throw new Error(`schema ${found.value}, this version knows ${schemaVersion}`);
   } catch (cause) {
     const found = cause instanceof Error ? cause.message : String(cause);
+    const where = `store ${path}`;
+    if ((cause as { code?: unknown }).code === "SQLITE_BUSY")
+      throw new StoreInUse({ where, found: "another coordinator at work on it", allowed: "a store of its own", cause });
     throw new InputError({
-      where: `store ${path}`,
+      where,
       found,
       allowed: "a writable path, or a store of this version",
       cause,
