@@ -149,6 +149,17 @@ describe("accounting", () => {
     assert.equal(figures.samplesSha256, createHash("sha256").update(hashes.join("")).digest("hex"));
   });
 
+  test("positions that no worker told of are named, from the first gap on", () => {
+    const { accounting } = newAccounting();
+    assert.equal(accounting.untoldUpTo(0), undefined);
+    for (const position of [1, 2, 4]) accounting.add(rightRecord(position));
+    assert.equal(accounting.untoldUpTo(2), undefined);
+    assert.match(accounting.untoldUpTo(3) ?? "", /at position 3:/);
+    assert.match(accounting.untoldUpTo(4) ?? "", /at positions 3 to 4:/);
+    accounting.add(rightRecord(3));
+    assert.equal(accounting.untoldUpTo(4), undefined);
+  });
+
   test("an epoch's sample hash is that of all its samples in their order", () => {
     const { accounting, epochs } = newAccounting();
     for (const position of all) accounting.add(rightRecord(position));

@@ -3,7 +3,7 @@
 
 import { createHash } from "node:crypto";
 import { phaseOrder, type Splits } from "@lockstep/dataset";
-import { epochEnd, locate, phaseSamples, type Place, type Timetable } from "@lockstep/protocol";
+import { epochEnd, locate, lossUnit, phaseSamples, type Place, type Timetable } from "@lockstep/protocol";
 import { SampleHashSum } from "@lockstep/random";
 import type { PositionRecord } from "@lockstep/rpc";
 import type { EpochEvent, JobEvent } from "@lockstep/spec";
@@ -40,7 +40,6 @@ export interface AccountingOptions {
   now(): number;
 }
 
-const lossUnit = 2 ** 32;
 const hashMask = (1n << 64n) - 1n;
 const progressEveryMs = 250;
 /** Positions back that a late report is compared with: a worker that attaches again repeats what it had not yet delivered. */

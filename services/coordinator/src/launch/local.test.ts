@@ -82,23 +82,30 @@ describe("a launched process", () => {
     });
   });
 
-  test("that decodes has a pool for its threads, one that computes has what it would have anyway", { timeout }, async (t) => {
-    const { folder, program, request } = groundOf(t);
-    const main = program("says.cjs", `console.log(process.env.UV_THREADPOOL_SIZE ?? "unset");`);
-    const saidBy = async (service: LaunchRequest["service"], threads: number): Promise<string> => {
-      const name = `${service}-with-${threads}`;
-      await new LocalLauncher(() => main).launch({ ...request, name, service, threads }).ended;
-      return readFileSync(join(folder, "logs", `${name}.log`), "utf8").trim();
-    };
-    assert.equal(await saidBy("data-shard", 6), "6");
-    assert.equal(await saidBy("data-shard", 1), "4");
-    assert.equal(await saidBy("worker", 6), process.env["UV_THREADPOOL_SIZE"] ?? "unset");
-  });
+  test(
+    "that decodes has a pool for its threads, one that computes has what it would have anyway",
+    { timeout },
+    async (t) => {
+      const { folder, program, request } = groundOf(t);
+      const main = program("says.cjs", `console.log(process.env.UV_THREADPOOL_SIZE ?? "unset");`);
+      const saidBy = async (service: LaunchRequest["service"], threads: number): Promise<string> => {
+        const name = `${service}-with-${threads}`;
+        await new LocalLauncher(() => main).launch({ ...request, name, service, threads }).ended;
+        return readFileSync(join(folder, "logs", `${name}.log`), "utf8").trim();
+      };
+      assert.equal(await saidBy("data-shard", 6), "6");
+      assert.equal(await saidBy("data-shard", 1), "4");
+      assert.equal(await saidBy("worker", 6), process.env["UV_THREADPOOL_SIZE"] ?? "unset");
+    },
+  );
 
   test("whose log is gone when it ends still says how it ended", { timeout }, async (t) => {
     const { folder, program, request } = groundOf(t);
     const logs = JSON.stringify(join(folder, "logs"));
-    const main = program("removes.cjs", `require("node:fs").rmSync(${logs}, { recursive: true }); process.exitCode = 7;`);
+    const main = program(
+      "removes.cjs",
+      `require("node:fs").rmSync(${logs}, { recursive: true }); process.exitCode = 7;`,
+    );
     const { how, lastLines } = await new LocalLauncher(() => main).launch(request).ended;
     assert.match(how, /^ended with exit code 7 and logged nothing/);
     assert.deepEqual(lastLines, []);
