@@ -1,9 +1,10 @@
 // The service over gRPC, with processes that end at once: what a client is told when a job cannot run.
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test, type TestContext } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import {
   callUnary,
   type JobEvent as JobEventMessage,
@@ -118,6 +119,27 @@ describe("the job service", () => {
     assert.deepEqual(await watch(job), events, "told again from the store");
     assert.equal((await submit(digits(folder))).job, "digits-2");
   });
+
+  test(
+    "a job whose files turn out to be no images leaves no folder, and its name to the next try",
+    { timeout },
+    async (t) => {
+      const { submit, watch, get, folder, runsFolder } = await coordinator(t, mute);
+      for (const name of ["ant", "bee"]) {
+        mkdirSync(join(folder, "animals", name), { recursive: true });
+        for (let i = 0; i < 10; i++) writeFileSync(join(folder, "animals", name, `${i}.png`), "");
+      }
+      const animals = { name: "animals", dataset: { path: join(folder, "animals") }, model: "simple-cnn" };
+      for (let attempt = 1; attempt <= 2; attempt++) {
+        const { job } = await submit(animals);
+        assert.equal(job, "animals");
+        const error = (await watch(job)).find((event) => event.type === "error");
+        assert.match(error?.message ?? "", /\/0\.png: found an empty file/);
+        while (existsSync(join(runsFolder, job))) await setImmediate();
+        assert.equal((await get(job)).exitCode, 2, "it stays known until the name is used again");
+      }
+    },
+  );
 
   test("cancelling a job that is still being prepared ends it, with nothing saved", { timeout }, async (t) => {
     const { submit, cancel, watch, get, folder } = await coordinator(t, mute);

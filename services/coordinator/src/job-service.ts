@@ -1,5 +1,6 @@
 // What clients ask for: submit, explain, get, list, watch, cancel. Every job of this process is here, by name.
 
+import { existsSync } from "node:fs";
 import {
   type JobEvent,
   JobPhase,
@@ -14,10 +15,10 @@ import {
 import { InputError, parseJobSpec } from "@lockstep/spec";
 import type { Log } from "@lockstep/telemetry";
 import { explain } from "./explain.js";
-import { endUnfinished, Job, messageOf } from "./job.js";
+import { endUnfinished, exitCodes, Job, messageOf } from "./job.js";
 import type { Launcher } from "./launch/launcher.js";
 import { outline, type Outline } from "./prepare.js";
-import { makeRunFolder } from "./store/artifacts.js";
+import { makeRunFolder, removeUntrainedRun } from "./store/artifacts.js";
 import type { Store, StoredJob } from "./store/database.js";
 import { Supervisor } from "./supervisor.js";
 
@@ -83,8 +84,8 @@ export class Jobs {
     const running = [...this.#jobs.values()].filter(({ job }) => !job.ended).length;
     if (running >= runningMax)
       throw new RpcError(Status.RESOURCE_EXHAUSTED, `${running} jobs run already; at most ${runningMax} at once.`);
-    const isTaken = (run: string): boolean => store.job(run) !== undefined;
-    const { run, folder } = makeRunFolder(runsFolder, spec.name, isTaken);
+    const { run, folder } = makeRunFolder(runsFolder, spec.name, (name) => this.#isTaken(name));
+    store.forgetJob(run);
     const job = new Job({
       store,
       job: run,
@@ -103,9 +104,18 @@ export class Jobs {
     });
     const { workers, dataShards } = spec.cluster;
     job.tell({ type: "job", run, folder, workers, dataShards });
-    const ended = supervisor.run().finally(() => this.#jobs.delete(run)); // from then on it is told from the store
+    const ended = supervisor.run().finally(() => {
+      if (refused(job)) removeUntrainedRun(folder);
+      this.#jobs.delete(run); // from then on it is told from the store
+    });
     this.#jobs.set(run, { job, supervisor, ended });
     return job.message();
+  }
+
+  /** A job that was refused has left no folder: the next try gets its name. */
+  #isTaken(run: string): boolean {
+    const stored = this.#options.store.job(run);
+    return stored !== undefined && (stored.exitCode !== exitCodes.badInput || existsSync(stored.runFolder));
   }
 
   #stored(job: string): StoredJob {
@@ -128,6 +138,11 @@ export class Jobs {
     }
     return messageOf(this.#stored(name));
   }
+}
+
+/** For what it was given, before anything was trained or after: its folder tells. */
+function refused({ state }: Job): boolean {
+  return state.phase === JobPhase.FAILED && state.exitCode === exitCodes.badInput;
 }
 
 /** What an ended job has told. */

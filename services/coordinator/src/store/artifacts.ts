@@ -2,7 +2,7 @@
 // half-written.
 
 import { createHash } from "node:crypto";
-import { mkdirSync, openSync, renameSync, rmSync, writeSync, closeSync, fsyncSync } from "node:fs";
+import { mkdirSync, openSync, readdirSync, renameSync, rmSync, writeSync, closeSync, fsyncSync } from "node:fs";
 import { open, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { InputError } from "@lockstep/spec";
@@ -48,6 +48,15 @@ export function makeRunFolder(
       const exists = (cause as NodeJS.ErrnoException).code === "EEXIST";
       if (!exists || number === runsOfOneNameMax) throw refused(folder, cause);
     }
+  }
+}
+
+/** Removes a run's folder that holds nothing but logs; one that cannot be removed stays. */
+export function removeUntrainedRun(folder: string): void {
+  try {
+    if (readdirSync(folder).every((name) => name === "logs")) rmSync(folder, { recursive: true });
+  } catch {
+    // it is gone already, or is not ours to remove: its name is then passed over
   }
 }
 

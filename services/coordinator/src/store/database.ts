@@ -101,6 +101,15 @@ export class Store {
     return rows[0];
   }
 
+  /** All that is kept of it, where there is anything. */
+  forgetJob(name: string): void {
+    const forget = this.#database.transaction(() => {
+      for (const table of ["jobs", "plans", "records", "events"])
+        this.#database.prepare(`DELETE FROM ${table} WHERE job = ?`).run(name);
+    });
+    forget();
+  }
+
   putPlan(job: string, ballot: { incarnation: number; counter: number }, plan: Uint8Array): void {
     const statement = this.#database.prepare("INSERT INTO plans VALUES (?, ?, ?, ?)");
     statement.run(job, ballot.incarnation, ballot.counter, Buffer.from(plan));
@@ -159,9 +168,10 @@ export function openFreeStore(path: string): Store {
 }
 
 function open(path: string): Database.Database {
+  let database: Database.Database | undefined;
   try {
     mkdirSync(dirname(path), { recursive: true });
-    const database = new Database(path);
+    database = new Database(path);
     database.pragma("locking_mode = EXCLUSIVE");
     database.pragma("journal_mode = WAL");
     database.pragma("synchronous = FULL");
@@ -169,9 +179,9 @@ function open(path: string): Database.Database {
     database.prepare("INSERT OR IGNORE INTO meta VALUES ('schema', ?)").run(schemaVersion);
     const found = database.prepare("SELECT value FROM meta WHERE key = 'schema'").get() as { value: number };
     if (found.value === schemaVersion) return database;
-    database.close();
     throw new Error(`schema ${found.value}, this version knows ${schemaVersion}`);
   } catch (cause) {
+    database?.close(); // it may hold a lock
     const found = cause instanceof Error ? cause.message : String(cause);
     const where = `store ${path}`;
     if ((cause as { code?: unknown }).code === "SQLITE_BUSY")
