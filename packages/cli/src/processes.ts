@@ -2,6 +2,7 @@
  * The coordinator as a child of this command. It holds the read end of a pipe whose write end dies with us, whatever way we
  * end, and leaves when it closes: no orphan, `kill -9` included.
  */
+import { coordinatorKillMs } from "@lockstep/client";
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createRequire } from "node:module";
@@ -12,8 +13,6 @@ import { CommandFailure, exitCodes } from "./exit-codes.js";
 
 /** Time for the coordinator to open its store and listen; slow disks and loaded machines included. */
 const startMsMax = 60_000;
-/** Time between a request to end and the end by force. */
-const endMsMax = 10_000;
 /** Last lines of its standard error that are kept for an error's sentence. */
 const linesKept = 40;
 
@@ -45,7 +44,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Run
   const lastLines = keepLastLines(child.stderr);
   const gone = once(child, "close").then(([code, signal]) => {
     const how = signal === null ? `exit code ${String(code)}` : `signal ${String(signal)}`;
-    return [`the coordinator ended with ${how}`, ...lastLines.slice(-3)].join(": ");
+    return [`the coordinator ended with ${how}`, ...causesAmong(lastLines).slice(-3)].join(": ");
   });
   try {
     const address = await addressOf(child, gone, lastLines);
@@ -75,7 +74,6 @@ function coordinatorFlags(options: CoordinatorOptions): string[] {
     `--listen=${listen}`,
     ...(advertise === undefined ? [] : [`--advertise=${advertise}`]),
     `--runs-folder=${runsFolder}`,
-    "--launcher=local",
     "--exit-with-parent",
   ];
 }
@@ -124,11 +122,16 @@ function keepLastLines(stream: Readable): readonly string[] {
   return kept;
 }
 
+/** Without what its log says of its ordinary work, which would read as the cause of its end: "12:34:56.789 info  ...". */
+function causesAmong(lines: readonly string[]): string[] {
+  return lines.filter((line) => !/^\S+ +(?:trace|debug|info) /.test(line));
+}
+
 async function stop(child: Child, gone: Promise<string>): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   child.stdin.end();
   child.kill("SIGTERM");
-  const force = setTimeout(() => child.kill("SIGKILL"), endMsMax);
+  const force = setTimeout(() => child.kill("SIGKILL"), coordinatorKillMs);
   await gone;
   clearTimeout(force);
 }

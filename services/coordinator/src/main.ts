@@ -3,7 +3,13 @@
 import { writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { advertisedAddress, defaultListenAddress, reachableHere, startServer } from "@lockstep/rpc";
+import {
+  advertisedAddress,
+  coordinatorEndMsMax,
+  defaultListenAddress,
+  reachableHere,
+  startServer,
+} from "@lockstep/rpc";
 import { InputError } from "@lockstep/spec";
 import { openLog } from "@lockstep/telemetry";
 import { attachService } from "./attach.js";
@@ -22,18 +28,14 @@ Accepts jobs over gRPC, starts their workers and data-shards, and keeps their re
   --runs-folder DIR      where runs are kept (default runs)
   --store FILE           SQLite file (default coordinator.sqlite in the runs folder, or where other
                          coordinators are at work there coordinator-2.sqlite, ...)
-  --launcher NAME        local: processes on this machine (default, and the only one)
   --address-file FILE    write the advertised address there once it listens
   --log-file FILE        append the log to FILE instead of standard error
   --exit-with-parent     end when standard input ends
   --help
 
-Environment: LOCKSTEP_TOKEN, the join token; LOCKSTEP_LOG_LEVEL: debug, info, warn or error.
+Environment: LOCKSTEP_TOKEN, the join token; LOCKSTEP_LOG_LEVEL: trace, debug, info, warn or error.
 It says where it listens as one line of JSON on standard output: {"type":"listening","address":"127.0.0.1:41234"}.
 `;
-
-/** Saving what is trained and stopping children takes seconds; something hangs after this. */
-const endMsMax = 30_000;
 
 function readFlags() {
   const { values } = parseArgs({
@@ -42,7 +44,6 @@ function readFlags() {
       advertise: { type: "string" },
       "runs-folder": { type: "string", default: "runs" },
       store: { type: "string" },
-      launcher: { type: "string", default: "local" },
       "address-file": { type: "string" },
       "log-file": { type: "string" },
       "exit-with-parent": { type: "boolean", default: false },
@@ -58,8 +59,6 @@ async function main(): Promise<void> {
     process.stdout.write(usage);
     return;
   }
-  if (flags.launcher !== "local")
-    throw new InputError({ where: "--launcher", found: `"${flags.launcher}"`, allowed: '"local"' });
   const token = process.env["LOCKSTEP_TOKEN"];
   const log = openLog({ source: "coordinator", file: flags["log-file"] });
   const runsFolder = resolve(flags["runs-folder"]);
@@ -79,7 +78,7 @@ async function main(): Promise<void> {
     if (ending) return;
     ending = true;
     log.info(`ends: ${why}`);
-    setTimeout(() => process.exit(exitCodes.internal), endMsMax).unref();
+    setTimeout(() => process.exit(exitCodes.internal), coordinatorEndMsMax).unref();
     await jobs.close(why);
     await server.stop(1_000);
     store.close();
