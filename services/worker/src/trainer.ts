@@ -17,7 +17,7 @@ import {
   type Place,
   type Plan,
 } from "@lockstep/protocol";
-import type { Assignment, Heartbeat, Hello } from "@lockstep/rpc";
+import { type Assignment, failedMsMax, type Heartbeat, type Hello, holdMsMax, sessionsMsMax } from "@lockstep/rpc";
 import { InputError } from "@lockstep/spec";
 import type { Log } from "@lockstep/telemetry";
 import type { Checkpointer } from "./checkpointer.js";
@@ -58,12 +58,6 @@ interface Current {
   readonly work: Promise<GenerationWork>;
   readonly abort: AbortController;
 }
-
-/** How long creating sessions may take, announced so that it does not look like silence. */
-const sessionsMsMax = 120_000;
-/** Nobody waits for ever: so long in HOLD, or after a failure, without a word from the coordinator, and the worker leaves. */
-const holdMsMax = 15 * 60_000;
-const failedMsMax = 60_000;
 
 export class Trainer {
   readonly #options: TrainerOptions;
