@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { openEngine } from "@lockstep/engine";
+import { decodeImage, pixelSettings } from "@lockstep/dataset/pixels";
+import { type Engine, openEngine } from "@lockstep/engine";
 import { buildNetwork, decodeCheckpoint, layoutOf, parseManifest, readCheckpoint } from "@lockstep/model";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import sharp from "sharp";
@@ -35,24 +36,43 @@ test("model.onnx gives the trainer's probabilities within 1e-5", async (t) => {
   const run = join(folder, "runs", "exported");
 
   const session = await InferenceSession.create(await readFile(join(run, "model.onnx")));
-  const engine = await engineOf(run);
-  for (const file of [files[0], files[25], files[50], files[79]] as string[]) {
-    const pixels = new Uint8Array(await sharp(file).removeAlpha().raw().toBuffer());
+  const { engine, settings } = await trainerOf(run);
+  const photograph = join(folder, "photograph.jpg");
+  await drawPhotograph(photograph);
+  for (const file of [files[0], files[25], files[50], files[79], photograph] as string[]) {
+    const pixels = await decodeImage(await readFile(file), settings);
     const { probabilities } = await session.run({ image: new Tensor("uint8", pixels, [1, size, size, 3]) });
     const exported = [...((probabilities as Tensor).data as Float32Array)];
     assert.ok(Math.abs(exported.reduce((sum, value) => sum + value, 0) - 1) < 1e-5);
     for (const [label, probability] of exported.entries()) {
-      const labels = Int32Array.of(label);
-      const { loss } = await engine.evaluate({ position: 1, microBatch: 0, samples: 1, pixels, labels });
-      assert.ok(Math.abs(Math.exp(-loss) - probability) < 1e-5, `${file}: class ${label}, ${probability}`);
+      const trainers = await probabilityOf(engine, pixels, label);
+      assert.ok(Math.abs(trainers - probability) < 1e-5, `${file}: class ${label}, ${probability}, not ${trainers}`);
     }
   }
   await engine.close();
   await session.release();
 });
 
-/** The engine that trained, with the weights of the checkpoint. */
-async function engineOf(run: string) {
+/** A JPEG larger than the model's image and not square, lying on its side: its EXIF orientation says how to turn it. */
+async function drawPhotograph(path: string): Promise<void> {
+  const [width, height] = [61, 43];
+  const pixels = Uint8Array.from({ length: width * height * 3 }, (_, k) => {
+    const [x, y, channel] = [Math.floor(k / 3) % width, Math.floor(k / 3 / width), k % 3];
+    return channel === 0 ? x * 4 : channel === 1 ? y * 5 : (x * y) % 256;
+  });
+  const image = sharp(pixels, { raw: { width, height, channels: 3 } });
+  await image.withMetadata({ orientation: 6 }).jpeg().toFile(path);
+  assert.equal((await sharp(path).metadata()).orientation, 6);
+}
+
+async function probabilityOf(engine: Engine, pixels: Uint8Array, label: number): Promise<number> {
+  const labels = Int32Array.of(label);
+  const { loss } = await engine.evaluate({ position: 1, microBatch: 0, samples: 1, pixels, labels });
+  return Math.exp(-loss);
+}
+
+/** The engine that trained, with the weights of the checkpoint, and the settings by which images became its pixels. */
+async function trainerOf(run: string) {
   const checkpoint = await readCheckpoint(run);
   const { spec, classes: names } = parseManifest(checkpoint.manifest, run);
   const { imageSize, channels } = spec.dataset;
@@ -70,5 +90,5 @@ async function engineOf(run: string) {
     lanesMax: 1,
   });
   engine.load(state.parameters, state.statistics);
-  return engine;
+  return { engine, settings: pixelSettings(spec) };
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { makeShardMap } from "@lockstep/dataset";
-import { lastPosition, locate } from "@lockstep/protocol";
+import { epochEnd, lastPosition, locate, type Timetable } from "@lockstep/protocol";
 import type { BatchesRequest } from "@lockstep/rpc";
 import { Orders, partsOf, type Part } from "./parts.js";
 
@@ -12,6 +12,16 @@ const splits = { train: range(0, 33), validation: range(33, 42), test: range(42,
 const orders = () => new Orders({ splits }, 7);
 
 function parts(shard: number, shardCount: number, changed: Partial<BatchesRequest> = {}): Part[] {
+  return [...walk(shard, shardCount, changed, orders())];
+}
+
+function walk(
+  shard: number,
+  shardCount: number,
+  changed: Partial<BatchesRequest>,
+  from: Orders,
+  over: Timetable = timetable,
+): Generator<Part> {
   const map = makeShardMap({ version: 1, sampleCount: 50, shardCount, blockSamples: 4 });
   const wire = { ...map, owners: [...map.owners], addresses: [] };
   const request = {
@@ -26,7 +36,7 @@ function parts(shard: number, shardCount: number, changed: Partial<BatchesReques
     runEnd: [4],
     ...changed,
   };
-  return [...partsOf(request, timetable, orders(), wire)];
+  return partsOf(request, over, from, wire);
 }
 
 /** Sample indices by place in the batch, from the parts of all shards. */
@@ -75,4 +85,16 @@ test("only the micro-batches that were asked for, in order, also on short last b
 test("an unreachable shard's samples are served by the others, and by nobody twice", () => {
   const all = [0, 2].flatMap((shard) => parts(shard, 3, { unreachable: [1] }));
   assert.deepEqual(assembled(all, 1), [...orders().of({ phase: "train", epoch: 0 })].slice(0, 10));
+});
+
+test("walks in different epochs make each order once, not once a position", () => {
+  const shared = orders();
+  const longer = { ...timetable, epochs: 3 };
+  const walks = [1, epochEnd(longer, 0) + 1, epochEnd(longer, 1) + 1].map((firstPosition) =>
+    walk(0, 1, { firstPosition, endPosition: firstPosition + 4 }, shared, longer),
+  );
+  // Taken in turn: 4 steps, of which the last is one micro-batch.
+  for (let part = 0; part < 4 * 3 + 1; part++) for (const each of walks) assert.equal(each.next().done, false);
+  for (const each of walks) assert.equal(each.next().done, true);
+  assert.equal(shared.made, 3);
 });

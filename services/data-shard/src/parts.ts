@@ -28,15 +28,24 @@ export function timetableOf(manifest: DatasetManifest, spec: ResolvedJobSpec): T
   };
 }
 
-/** The order of each phase and epoch, made when first asked for; the two newest are kept, for workers are at most a position apart. */
+/**
+ * Makes the order of a phase and epoch. The newest training orders are kept, for workers mostly read the same epochs; a walk keeps
+ * hold of its own, so that walks far apart do not make theirs anew at each position.
+ */
 export class Orders {
   readonly #splits: Splits;
   readonly #seed: number;
   readonly #train = new Map<number, Uint32Array>();
+  #made = 0;
 
   constructor({ splits }: Pick<DatasetManifest, "splits">, seed: number) {
     this.#splits = splits;
     this.#seed = seed;
+  }
+
+  /** Training orders made so far: each costs a permutation of the whole training part. */
+  get made(): number {
+    return this.#made;
   }
 
   of({ phase, epoch }: Pick<Place, "phase" | "epoch">): Uint32Array {
@@ -44,6 +53,7 @@ export class Orders {
     let order = this.#train.get(epoch);
     if (order === undefined) {
       order = phaseOrder(this.#splits, phase, this.#seed, epoch);
+      this.#made++;
       this.#train.set(epoch, order);
       if (this.#train.size > ordersKept) this.#train.delete(this.#train.keys().next().value as number);
     }
@@ -61,9 +71,12 @@ export function* partsOf(
   map: ShardMap,
 ): Generator<Part, void, undefined> {
   const unreachable = new Set(request.unreachable);
+  let walked: { readonly phase: Place["phase"]; readonly epoch: number; readonly order: Uint32Array } | undefined;
   for (let position = request.firstPosition; position < request.endPosition; position++) {
     const place = locate(timetable, position);
-    const order = orders.of(place);
+    const { phase, epoch } = place;
+    if (walked?.phase !== phase || walked.epoch !== epoch) walked = { phase, epoch, order: orders.of(place) };
+    const { order } = walked;
     for (const [k, first] of request.runFirst.entries()) {
       const end = Math.min(request.runEnd[k] as number, place.microBatches);
       for (let microBatch = first; microBatch < end; microBatch++) {

@@ -22,7 +22,7 @@ export interface ShardStreamOptions {
   readonly token: string | undefined;
   /** Asked one after the other; each covers later positions than the one before. */
   readonly requests: readonly BatchesRequest[];
-  /** Pixels that may wait here, in bytes. One part is always read, whatever its size. */
+  /** What may wait here, in bytes: pixels, and 1 KiB a part, for a part may have none. One is always read, whatever its size. */
   readonly bytesAhead: number;
   readonly log: Log;
 }
@@ -31,6 +31,9 @@ export interface ShardStreamOptions {
 const unavailableMsMax = 10_000;
 const waitMsMin = 20;
 const waitMsMax = 1_000;
+
+/** What a part costs beside its pixels. */
+const partOverheadBytes = 1024;
 
 /** A data-shard that has not come back. */
 export class DataShardLost extends Error {
@@ -70,7 +73,7 @@ export class ShardStream {
       await new Promise<void>((resolve) => (this.#arrived = resolve));
     }
     const part = this.#parts.shift() as Batch;
-    this.#bytes -= part.pixels.length;
+    this.#bytes -= part.pixels.length + partOverheadBytes;
     this.#room?.();
     return part;
   }
@@ -133,7 +136,7 @@ export class ShardStream {
       throw new Error(`Pixels of ${which} arrived damaged from the data-shard at ${this.#options.address}.`);
     }
     this.#parts.push(part);
-    this.#bytes += part.pixels.length;
+    this.#bytes += part.pixels.length + partOverheadBytes;
     this.#arrived?.();
     while (this.#bytes > this.#options.bytesAhead && this.#ended === undefined) {
       await new Promise<void>((resolve) => (this.#room = resolve));
