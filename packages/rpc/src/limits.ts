@@ -7,8 +7,8 @@
 export const messageBytesMax = 16 * 1024 * 1024;
 
 /**
- * Payload of one bulk message. Measured with @grpc/grpc-js on loopback: below 256 KiB the work per message shows, above
- * 4 MiB the buffers leave the cache and the receiver starts later.
+ * Payload of one bulk message. Measured over loopback with vectors of 16 MB: 256 KiB took a third longer than 1 MiB, 2 and
+ * 4 MiB differed by less than the spread; but a segment of few pieces leaves nothing to sum while the rest comes.
  */
 export const bulkPieceBytes = 1024 * 1024;
 

@@ -2,7 +2,7 @@
 /** The worker's process: flags, wiring, signals. */
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { defaultListenAddress } from "@lockstep/rpc";
+import { collectInOneGo, defaultListenAddress } from "@lockstep/rpc";
 import { InputError } from "@lockstep/spec";
 import { openLog } from "@lockstep/telemetry";
 import { Worker } from "./worker.js";
@@ -62,6 +62,7 @@ async function main(): Promise<number> {
     process.stdin.on("end", () => process.exit(exitCodes.internalError)).resume();
     process.on("SIGINT", () => undefined); // Ctrl-C reaches every process of a terminal: the parent decides what it means
   }
+  collectInOneGo();
   const worker = new Worker({
     coordinator: required(flags.coordinator, "--coordinator"),
     job: required(flags.job, "--job"),
