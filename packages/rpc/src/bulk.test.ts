@@ -4,12 +4,15 @@ import { createServer, type AddressInfo } from "node:net";
 import { describe, test } from "node:test";
 import { Server, ServerCredentials, type UntypedServiceImplementation } from "@grpc/grpc-js";
 import { pullFrames, type FrameSink } from "./bulk-client.js";
+import { callUnary, readStream } from "./call.js";
+import { openClient } from "./channel.js";
 import { decodeBatch, decodeFrame, encodeBatch, encodeFrame, frameParts } from "./bulk.js";
 import { crc32c } from "./crc32c.js";
 import { ExchangeRequest, Frame, FrameKind } from "./gen/lockstep/v1/collective.js";
 import { Batch } from "./gen/lockstep/v1/data.js";
 import { startServer } from "./server.js";
-import { peerService } from "./services.js";
+import { JobServiceClient } from "./gen/lockstep/v1/jobs.js";
+import { PeerServiceClient, peerService } from "./services.js";
 import { RpcError, Status } from "./status.js";
 import { streamMethod, unaryMethod } from "./stream.js";
 
@@ -287,6 +290,67 @@ describe("a pull of frames", () => {
     const sink: FrameSink = { place: () => undefined, placed: () => void server.stop(0) };
     await assert.rejects(pull(server.address, sink), unavailable);
     await assert.rejects(pull(server.address, sink), unavailable);
+  });
+});
+
+describe("a server of bulk streams", () => {
+  test("keeps a grpc-js caller's deadline: tells the caller and the service", async () => {
+    const told = new AbortController();
+    const server = await bulkPeer(async function* (_request, { signal }) {
+      signal.addEventListener("abort", () => told.abort());
+      yield Frame.create({});
+      await once(signal, "abort");
+    });
+    const client = openClient(PeerServiceClient, server.address);
+    const open = (options: object) => client.exchange(ExchangeRequest.create({}), options);
+    await assert.rejects(
+      async () => {
+        for await (const frame of readStream(open, { what: "Exchange", deadlineMs: 200 })) assert.equal(frame.total, 0);
+      },
+      (error) => error instanceof RpcError && error.code === Status.DEADLINE_EXCEEDED,
+    );
+    if (!told.signal.aborted) await once(told.signal, "abort");
+    client.close();
+    await server.stop(0);
+  });
+
+  test("says that a method is not there", async () => {
+    const server = await bulkPeer(async function* () {
+      yield Frame.create({});
+    });
+    const client = openClient(JobServiceClient, server.address);
+    await assert.rejects(
+      callUnary(client.get.bind(client), { job: "digits" }, { what: "Get", deadlineMs: 5_000 }),
+      (error) => error instanceof RpcError && error.code === Status.UNIMPLEMENTED,
+    );
+    client.close();
+    await server.stop(0);
+  });
+
+  test("lets running calls end before it stops, within its grace", async () => {
+    let finish: () => void = () => undefined;
+    const server = await bulkPeer(async function* () {
+      yield Frame.create({ total: 1 });
+      await new Promise<void>((resolve) => (finish = resolve));
+      yield Frame.create({ total: 2 });
+    });
+    const { sink, frames } = collector();
+    let stopped: Promise<void> | undefined;
+    const stopping: FrameSink = {
+      place: sink.place.bind(sink),
+      placed: (frame, payload) => {
+        sink.placed(frame, payload);
+        if (frames.length > 1) return;
+        stopped = server.stop(10_000);
+        finish();
+      },
+    };
+    await pull(server.address, stopping);
+    await stopped;
+    assert.deepEqual(
+      frames.map((frame) => frame.total),
+      [1, 2],
+    );
   });
 });
 
