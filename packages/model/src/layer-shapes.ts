@@ -1,12 +1,10 @@
 // One function per layer type: what goes in, what comes out, which tensors the layer owns, and the sentence when it does
 // not fit.
 
-import { InputError, layerDefaults, type LayerSpec } from "@lockstep/spec";
+import { InputError, kernelMax, layerDefaults, type LayerSpec, layerWidthMax } from "@lockstep/spec";
 import type { LayerAttributes, LayerTensor, ResolvedLayer } from "./network.js";
 import { type Shape, formatShape, sizeOf } from "./shape.js";
 
-const kernelMax = 64;
-const widthMax = 65_536; // filters, units
 const outputSizeMax = 2 ** 28; // values of one layer's output for one sample
 
 interface Inferred {
@@ -77,7 +75,7 @@ function convolution(spec: Extract<LayerSpec, { type: "conv2d" }>, place: Place)
   const [channels, height, width] = imageInput(place);
   const { filters, stride, padding, bias } = { ...layerDefaults, ...spec };
   const kernel = whole(place, "kernel", spec.kernel, 1, kernelMax);
-  whole(place, "filters", filters, 1, widthMax);
+  whole(place, "filters", filters, 1, layerWidthMax);
   whole(place, "stride", stride, 1, kernelMax);
   whole(place, "padding", padding, 0, kernelMax);
   const outputShape = [filters, ...slide(place, [height, width], kernel, stride, padding)];
@@ -116,7 +114,7 @@ function dense(spec: Extract<LayerSpec, { type: "dense" }>, place: Place): Infer
     );
   }
   const features = shape[0] as number;
-  const units = whole(place, "units", spec.units, 1, widthMax);
+  const units = whole(place, "units", spec.units, 1, layerWidthMax);
   const bias = spec.bias ?? layerDefaults.bias;
   const weight: LayerTensor = { name: `${place.name}.weight`, shape: [units, features], role: "weight" };
   return {

@@ -1,4 +1,4 @@
-import { InputError, layerNames, type LayerSpec, type ModelSpec } from "@lockstep/spec";
+import { InputError, layerNames, layersMax, type LayerSpec, type ModelSpec } from "@lockstep/spec";
 import { layersOf } from "./architectures/architectures.js";
 import { inferLayer } from "./layer-shapes.js";
 import { type Shape, formatShape, sizeOf } from "./shape.js";
@@ -67,7 +67,6 @@ export interface Network {
 /** The name by which layers take the image. */
 export const inputName = "input";
 
-const layersMax = 1000;
 const parametersMax = 2 ** 28; // 1 GiB of float32
 const namePattern = /^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/;
 

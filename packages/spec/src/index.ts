@@ -5,7 +5,7 @@ export { architectureParameters, layerDefaults, layerNames, resolveParameters } 
 export { parseJobSpec, parseSpecText } from "./parse.js";
 export { canonicalJson, specHash } from "./spec-hash.js";
 export { suggestion } from "./suggestion.js";
-export { specBytesMax } from "./limits.js";
+export { kernelMax, layersMax, layerWidthMax, specBytesMax } from "./limits.js";
 export { architectureNames, datasetFormats, engineNames, layerTypes, optimizerNames, phaseNames } from "./names.js";
 export type { ArchitectureName, DatasetFormat, EngineName, LayerType, OptimizerName, PhaseName } from "./names.js";
 export type {

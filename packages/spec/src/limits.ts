@@ -7,6 +7,10 @@ export const specBytesMax = 1024 * 1024;
 export const aliasesMax = 100;
 
 export const layersMax = 1_000;
+/** Filters of a convolution, units of a dense layer. */
+export const layerWidthMax = 65_536;
+/** Kernels and strides of a layer, in pixels. */
+export const kernelMax = 64;
 export const nameCharactersMax = 100;
 export const imageSideMax = 4_096;
 export const imageSideMin = 4;

@@ -4,7 +4,7 @@
  */
 import { InputError } from "./input-error.js";
 import type { LayerSpec, ModelSpec } from "./job-spec.js";
-import { layersMax, nameCharactersMax } from "./limits.js";
+import { kernelMax, layersMax, layerWidthMax, nameCharactersMax } from "./limits.js";
 import { layerDefaults, layerNames, resolveParameters } from "./model-defaults.js";
 import { architectureNames, layerTypes, type ArchitectureName, type LayerType } from "./names.js";
 import { Section, type Origin, isMapping, whereOf, wrong } from "./section.js";
@@ -76,8 +76,8 @@ function isArchitecture(name: string): name is ArchitectureName {
   return (architectureNames as readonly string[]).includes(name);
 }
 
-const size = [1, 65_536] as const; // filters, units
-const window = [1, 1_024] as const; // kernels, strides, in pixels
+const size = [1, layerWidthMax] as const;
+const window = [1, kernelMax] as const;
 
 type Read = (layer: Section) => LayerSpec;
 

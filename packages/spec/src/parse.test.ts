@@ -246,7 +246,7 @@ const bad: readonly [input: string | object, sentence: string][] = [
   ],
   [
     { dataset: "x", model: { layers: [{ type: "conv2d", filters: 8 }] } },
-    "job.yaml: model.layers[0].kernel: found nothing; allowed: a whole number from 1 to 1,024",
+    "job.yaml: model.layers[0].kernel: found nothing; allowed: a whole number from 1 to 64",
   ],
   [
     { dataset: "x", model: { layers: [{ type: "relu", kernel: 8 }] } },
