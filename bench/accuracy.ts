@@ -18,6 +18,8 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
 const batchSize = 32;
 const learningRate = "1e-3";
 const timeoutMs = 900_000;
+/** Accuracies further apart than this are exit code 1. */
+const differenceMax = 0.01;
 
 interface Accuracy {
   readonly testAccuracy: number;
@@ -79,8 +81,9 @@ try {
   for (const seed of values.seeds.split(",")) {
     const ours = await lockstep(resolve(folder), seed, join(scratch, "runs"));
     const peer = await pytorch(values.torch, resolve(folder), seed, scratch);
-    const difference = (ours.testAccuracy - peer.testAccuracy).toFixed(4);
-    console.log(line([seed, ours.testAccuracy.toFixed(4), peer.testAccuracy.toFixed(4), difference]));
+    const difference = ours.testAccuracy - peer.testAccuracy;
+    if (!(Math.abs(difference) <= differenceMax)) process.exitCode = 1;
+    console.log(line([seed, ours.testAccuracy.toFixed(4), peer.testAccuracy.toFixed(4), difference.toFixed(4)]));
   }
 } finally {
   await rm(scratch, { recursive: true, force: true });
