@@ -1,6 +1,5 @@
 /** A rank over raw TCP between Node processes: a socket per pair and direction, read into one buffer. */
 import { createServer, connect, type AddressInfo, type Socket } from "node:net";
-import { parseAddress } from "@lockstep/rpc";
 import { runRank } from "./rank-process.js";
 import { TwoHop, type PeerStream } from "./two-hop.js";
 
@@ -26,7 +25,8 @@ await runRank(async (rank, ranks) => {
           exchange.take(peer, buffer.subarray(0, bytes));
           return true;
         };
-        connect({ ...parseAddress(address, "peer"), onread: { buffer, callback } }).write(Uint8Array.of(rank));
+        const [host = "", port] = address.split(":");
+        connect({ host, port: Number(port), onread: { buffer, callback } }).write(Uint8Array.of(rank));
       }
       while (streams.filter((stream) => stream !== undefined).length < ranks - 1) {
         await new Promise<void>((resolve) => (opened = resolve));

@@ -1,10 +1,8 @@
 /**
  * The same two-hop exchange as @lockstep/collective over any pair of byte streams, as bare as it can be: no messages, no
- * checks, no tree (but the same loop that adds); bytes in an agreed order, placed where they belong, summed piece by piece, published at once. What
+ * checks, no tree; bytes in an agreed order, placed where they belong, summed piece by piece, published at once. What
  * the transport could give at best.
  */
-import { addInto } from "@lockstep/collective";
-
 const pieceBytes = 1 << 20;
 
 export interface PeerStream {
@@ -125,7 +123,19 @@ function bytesOf(vector: Float32Array, first: number, end: number): Uint8Array {
   return new Uint8Array(vector.buffer, vector.byteOffset + first * 4, (end - first) * 4);
 }
 
+/** The same loop as collective/src/sum.ts; not imported, since a larger program pays more for its garbage. */
 function add(target: Float32Array, source: Uint8Array, offset: number): void {
   const values = new Float32Array(source.buffer, source.byteOffset + offset, target.length);
-  addInto(target, target, values);
+  let at = 0;
+  for (const last = target.length - 8; at <= last; at += 8) {
+    target[at] = (target[at] as number) + (values[at] as number);
+    target[at + 1] = (target[at + 1] as number) + (values[at + 1] as number);
+    target[at + 2] = (target[at + 2] as number) + (values[at + 2] as number);
+    target[at + 3] = (target[at + 3] as number) + (values[at + 3] as number);
+    target[at + 4] = (target[at + 4] as number) + (values[at + 4] as number);
+    target[at + 5] = (target[at + 5] as number) + (values[at + 5] as number);
+    target[at + 6] = (target[at + 6] as number) + (values[at + 6] as number);
+    target[at + 7] = (target[at + 7] as number) + (values[at + 7] as number);
+  }
+  for (; at < target.length; at++) target[at] = (target[at] as number) + (values[at] as number);
 }

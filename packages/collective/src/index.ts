@@ -2,7 +2,6 @@ export { Collective } from "./all-reduce.js";
 export { PartialSums } from "./partials.js";
 export { PeerError } from "./peer-client.js";
 export { PeerServer } from "./peer-server.js";
-export { addInto } from "./sum.js";
 export type { CollectiveOptions, Reduced } from "./all-reduce.js";
 export type { Generation } from "./generation.js";
 export type { PartialSum, PartialSumsOptions } from "./partials.js";
