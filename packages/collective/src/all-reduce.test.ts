@@ -54,7 +54,7 @@ function assertReduced(results: readonly Reduced[], position: number, one: Case)
 }
 
 /** Above 64 KiB (two hops), with several pieces per segment and a ragged end. */
-const longVector = 2 * 262_144 + 12_345;
+const longVector = 2 * 1_048_576 + 12_345;
 const shortVector = 1_000;
 
 describe("the reduced vector has the bits of the tree", () => {
@@ -130,7 +130,7 @@ test("vectors are allocated in the first positions only", async () => {
     const runs = [[{ first: 0, end: 2 }], [{ first: 2, end: 4 }]];
     const allocated: number[] = [];
     for (let position = 1; position <= 8; position++) {
-      await reduceOnce(cluster, position, { microBatches: 4, runs, vectorLength: longVector });
+      await reduceOnce(cluster, position, { microBatches: 4, runs, vectorLength: 300_000 });
       allocated.push(cluster.members[0]?.allocatedBytes ?? 0);
     }
     assert.equal(allocated[7], allocated[2]);

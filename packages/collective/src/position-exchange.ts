@@ -52,7 +52,7 @@ export const oneHopBytesMax = 64 * 1024;
 const bytesPerValue = Float32Array.BYTES_PER_ELEMENT;
 
 /** A piece is summed this many values at a time, and its checksum taken while they are in the second cache. */
-const summedLength = 32 * 1024;
+const summedLength = 64 * 1024;
 
 export class PositionExchange {
   readonly shape: PositionShape;

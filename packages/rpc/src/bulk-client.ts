@@ -105,7 +105,7 @@ function prefixed(request: Uint8Array): Buffer {
 }
 
 /** The checksum is taken of this much at a time, while the bytes are still in the processor's second cache. */
-const checkedBytes = 128 * 1024;
+const checkedBytes = 512 * 1024;
 
 /** Cuts the bytes of a stream into frames. */
 class FrameReader {

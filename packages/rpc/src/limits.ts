@@ -1,22 +1,19 @@
 /** Limits on what comes over the wire, each with its reason. A message above a limit ends its call with RESOURCE_EXHAUSTED. */
 
 /**
- * Largest message that a server or client takes. Bulk pieces are at most bulkPieceBytes and a job spec at most 1 MiB; the
+ * Largest message that a server or client takes. Bulk pieces are at most 4 MiB and a job spec at most 1 MiB; the
  * largest honest message is a frame with the counts of an evaluation position of 1,000 classes (8 MB).
  */
 export const messageBytesMax = 16 * 1024 * 1024;
 
-/**
- * Payload of one bulk message. Measured over loopback with vectors of 16 MB: 256 KiB took a third longer than 1 MiB, 2 and
- * 4 MiB differed by less than the spread; but a segment of few pieces leaves nothing to sum while the rest comes.
- */
+/** Payload of one message of a file or a state: many a second, and little to repeat when a stream breaks. */
 export const bulkPieceBytes = 1024 * 1024;
 
 /**
  * What a server stream queues before it asks its service for more: the next piece is made while the last one is sent,
  * or the socket runs dry in between.
  */
-export const sendQueueBytesMax = 2 * 1024 * 1024;
+export const sendQueueBytesMax = 4 * 1024 * 1024;
 
 /**
  * HTTP/2 window of a connection and of each stream, as the receiver grants it. Node's default of 64 KiB makes a sender
