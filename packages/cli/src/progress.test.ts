@@ -98,3 +98,9 @@ test("control characters of names do not reach the terminal", () => {
   progressOn(terminal).show({ type: "job", run: "a\u001b[2Jb", folder: "/x", workers: 1, dataShards: 1 });
   assert.equal(text().includes("\u001b"), false);
 });
+
+test("after a failure it is told which files hold what was trained", () => {
+  const { terminal, text } = screen({ live: false, width: 80 });
+  progressOn(terminal).show({ type: "checkpoint", position: 9, files: ["/runs/ants/model.onnx"] });
+  assert.equal(text(), "What was trained is saved:\n  /runs/ants/model.onnx\n");
+});

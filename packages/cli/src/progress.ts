@@ -70,9 +70,10 @@ function linesOf(terminal: Terminal, event: JobEvent): string[] {
       if (event.level !== "warn" && event.level !== "error") return [];
       return [`${styled(terminal, "yellow", printable(event.source))}: ${printable(event.message)}`];
     }
+    case "checkpoint":
+      return ["What was trained is saved:", ...event.files.map((file) => `  ${printable(file)}`)];
     case "phase":
     case "progress":
-    case "checkpoint":
     case "error":
     case "summary":
       return [];
