@@ -9,7 +9,7 @@ const fileMeanings: Readonly<Record<string, string>> = {
   "model.onnx": "the model: image in, probabilities out",
   "checkpoint.safetensors": "parameters and optimiser state",
   "checkpoint.json": "what the checkpoint holds",
-  "metrics.jsonl": "every epoch's numbers",
+  "metrics.jsonl": "every step's numbers",
   "spec.yaml": "the spec, every field resolved",
 };
 
